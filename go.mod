@@ -1,0 +1,3 @@
+module carp
+
+go 1.22

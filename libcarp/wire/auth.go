@@ -1,0 +1,104 @@
+package wire
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding"
+	"encoding/binary"
+	"hash"
+	"net/netip"
+	"slices"
+)
+
+// An Auth computes the HMACs of one virtual host with one key and one list of addresses. What does not change from advert to advert
+// is hashed once; after that nothing is allocated. It is not safe for concurrent use.
+type Auth struct {
+	hash         hash.Hash
+	inner, outer []byte // the hash's states after the key block and the fixed part of the message
+	tail         [8]byte
+	digest       [sha1.Size]byte
+}
+
+// Identity is what the HMAC covers besides the counter.
+type Identity struct {
+	Key       [20]byte
+	VHID      uint8
+	Lladdr    [6]byte      // hashed unless zero: only a MAC that is neither the virtual one nor the carpdev's
+	Addrs     []netip.Addr // every shared address, in any order
+	LinkLocal bool         // IPv6 link-local addresses count too (OpenBSD's HMAC_ORIG; adverts are sent without)
+}
+
+// NewAuth prepares the HMAC of an identity (spec E.3; ip_carp.c: carp_hmac_prepare_ctx).
+func NewAuth(id Identity) *Auth {
+	msg := []byte{Version, Type}
+	if id.Lladdr != [6]byte{} {
+		msg = append(msg, id.Lladdr[:]...)
+	}
+	msg = append(msg, id.VHID)
+	var addrs []netip.Addr
+	for _, a := range id.Addrs {
+		if a.Is4() || id.LinkLocal || !a.IsLinkLocalUnicast() {
+			addrs = append(addrs, a.WithZone(""))
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare) // IPv4 sorts before IPv6
+	for _, a := range slices.Compact(addrs) {
+		msg = append(msg, a.AsSlice()...)
+	}
+	return newAuth(id.Key[:], msg)
+}
+
+// newAuth prepares HMAC-SHA1 (RFC 2104) for messages that begin with prefix. The key is at most a block long.
+func newAuth(key, prefix []byte) *Auth {
+	a := &Auth{hash: sha1.New()}
+	pad := func(b byte) []byte {
+		block := bytes.Repeat([]byte{b}, sha1.BlockSize)
+		subtle.XORBytes(block, block, key)
+		return block
+	}
+	a.inner = a.state(pad(0x36), prefix)
+	a.outer = a.state(pad(0x5c))
+	return a
+}
+
+// state returns the state of the hash after the parts, for restore.
+func (a *Auth) state(parts ...[]byte) []byte {
+	a.hash.Reset()
+	for _, p := range parts {
+		a.hash.Write(p)
+	}
+	s, err := a.hash.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		panic(err) // crypto/sha1 documents that it implements this
+	}
+	return s
+}
+
+func (a *Auth) restore(state []byte) {
+	if err := a.hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
+		panic(err)
+	}
+}
+
+// Sum returns the HMAC of an advert with that counter.
+func (a *Auth) Sum(counter uint64) [20]byte {
+	binary.BigEndian.PutUint64(a.tail[:], counter)
+	return a.sum(a.tail[:])
+}
+
+func (a *Auth) sum(tail []byte) [20]byte {
+	a.restore(a.inner)
+	a.hash.Write(tail)
+	a.hash.Sum(a.digest[:0])
+	a.restore(a.outer)
+	a.hash.Write(a.digest[:])
+	a.hash.Sum(a.digest[:0])
+	return a.digest
+}
+
+// Verify reports whether the advert's HMAC is right. It takes the same time whatever differs.
+func (a *Auth) Verify(ad *Advert) bool {
+	sum := a.Sum(ad.Counter)
+	return subtle.ConstantTimeCompare(sum[:], ad.HMAC[:]) == 1
+}
