@@ -1,0 +1,435 @@
+package config
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// DemoteMax is the most that a group's demotion can be set to (OpenBSD, if.c: if_setgroupattribs).
+const DemoteMax = 255
+
+// ManualHolder is the holder that `ifconfig -g carp [-]carpdemote n` changes.
+const ManualHolder = "manual"
+
+// A Group is an interface group. Its demotion is the sum over its holders, so that each cause is undone by itself. The
+// engine's own causes are not in here: it derives them from what it sees.
+type Group struct {
+	Name     string
+	Holders  map[string]int // holder → demotion, never 0
+	Requests []string
+}
+
+// Demotion returns the sum over the holders.
+func (g *Group) Demotion() (sum int) {
+	for _, n := range g.Holders {
+		sum += n
+	}
+	return sum
+}
+
+func (g *Group) clone() *Group {
+	c := *g
+	c.Holders = maps.Clone(g.Holders)
+	if c.Holders == nil {
+		c.Holders = map[string]int{}
+	}
+	c.Requests = slices.Clone(g.Requests)
+	return &c
+}
+
+// A Machine is the whole configuration of one kernelsim.
+type Machine struct {
+	Interfaces map[string]*Interface
+	Groups     map[string]*Group
+	Sysctl     Sysctl
+	SysctlReqs []string // ids of the last accepted sysctl requests
+}
+
+// NewMachine returns a machine with no interface and the empty group carp, which always exists.
+func NewMachine() *Machine {
+	return &Machine{
+		Interfaces: map[string]*Interface{},
+		Groups:     map[string]*Group{"carp": {Name: "carp", Holders: map[string]int{}}},
+		Sysctl:     DefaultSysctl(),
+	}
+}
+
+// Sorted returns the interfaces in the order of their creation.
+func (m *Machine) Sorted() []*Interface {
+	all := make([]*Interface, 0, len(m.Interfaces))
+	for _, i := range m.Interfaces {
+		all = append(all, i)
+	}
+	slices.SortFunc(all, func(a, b *Interface) int { return cmp.Or(a.Order-b.Order, strings.Compare(a.Name, b.Name)) })
+	return all
+}
+
+// A Kind says what a change is for.
+type Kind int
+
+// The kinds of targets.
+const (
+	ForInterface Kind = iota + 1
+	ForGroup
+	ForSysctl
+)
+
+// A Change is a list of deltas for one interface, one group or the sysctls. It is merged whole or not at all.
+type Change struct {
+	Kind    Kind
+	Name    string // of the interface or group; empty for sysctls
+	ID      string // chosen by the client, so that a retry after a lost reply is known; may be empty
+	Clauses []Clause
+}
+
+// Env is what a merge has to know beyond the configuration. Without one (kernelsim does not run) what depends on the host's
+// interfaces is accepted, and looked up when kernelsim starts.
+type Env interface {
+	// Link finds a host's interface by its name.
+	Link(name string) (Link, bool)
+	// Parent chooses the carpdev for an address when none was named: the first multicast-capable interface
+	// with an address whose subnet holds it.
+	Parent(addr netip.Addr) (string, bool)
+	// Active reports whether a carp interface is in another state than INIT.
+	Active(name string) bool
+	// Demotion is the part of a group's demotion that the engine itself holds.
+	Demotion(group string) int
+}
+
+// A Plan is a change that was found valid, merged with what was there. Committing it cannot fail.
+type Plan struct {
+	Change    Change
+	Interface *Interface // as it will be; nil: gone
+	Before    *Interface // as it was; nil: there was none
+	Group     *Group
+	Sysctl    *Sysctl
+	Requests  []string // for sysctls
+	Old       int      // of the sysctl set last, its old value
+	States    []string // the states asked for by hand, in order
+	Done      bool     // the same request was accepted before: nothing to do
+}
+
+// Undo returns the plan that puts an interface back as it was before p. Only changes of interfaces can fail after
+// they were committed, when the host refuses.
+func (p *Plan) Undo() Plan {
+	return Plan{Change: Change{Kind: p.Change.Kind, Name: p.Change.Name}, Interface: p.Before, Before: p.Interface}
+}
+
+// requestsKept is how many request ids are remembered for each target. A client retries its one request at once, so few suffice.
+const requestsKept = 16
+
+func remember(ids []string, id string) []string {
+	if id == "" {
+		return ids
+	}
+	ids = append(slices.Clone(ids), id)
+	return ids[max(0, len(ids)-requestsKept):]
+}
+
+// Plan merges a change and checks it, clause by clause, so that the first clause a BSD would have refused is the one that is
+// named. The error is an *[Error]. Nothing is changed until [Machine.Commit].
+func (m *Machine) Plan(ch Change, env Env) (Plan, error) {
+	switch ch.Kind {
+	case ForInterface:
+		return m.planInterface(ch, env)
+	case ForGroup:
+		return m.planGroup(ch, env)
+	case ForSysctl:
+		return m.planSysctl(ch)
+	}
+	return Plan{}, &Error{Errno: EINVAL, Msg: "change of nothing"}
+}
+
+// Refuse returns what somebody gets who may not set anything: EPERM at the first clause that would set something, but ENXIO
+// where implicit creation (which fails silently) has left no interface.
+func (m *Machine) Refuse(ch Change, env Env) error {
+	if ch.Kind == ForInterface && len(ch.Clauses) > 0 {
+		_, exists := m.Interfaces[ch.Name]
+		if !exists && env != nil {
+			_, exists = env.Link(ch.Name)
+		}
+		first := ch.Clauses[0].Word
+		switch {
+		case first == Need && !exists:
+			return &Error{Errno: ENXIO, Clause: min(1, len(ch.Clauses)-1)}
+		case first == Need:
+			return &Error{Errno: EPERM, Clause: min(1, len(ch.Clauses)-1)}
+		}
+	}
+	return &Error{Errno: EPERM}
+}
+
+// Commit makes a plan the configuration.
+func (m *Machine) Commit(p Plan) {
+	if p.Done {
+		return
+	}
+	switch p.Change.Kind {
+	case ForInterface:
+		if p.Interface == nil {
+			delete(m.Interfaces, p.Change.Name)
+		} else {
+			m.Interfaces[p.Change.Name] = p.Interface
+		}
+	case ForGroup:
+		m.Groups[p.Change.Name] = p.Group
+	case ForSysctl:
+		m.Sysctl, m.SysctlReqs = *p.Sysctl, p.Requests
+	}
+}
+
+func (m *Machine) planSysctl(ch Change) (Plan, error) {
+	s := m.Sysctl
+	p := Plan{Change: ch, Sysctl: &s, Requests: remember(m.SysctlReqs, ch.ID)}
+	if ch.ID != "" && slices.Contains(m.SysctlReqs, ch.ID) {
+		p.Done = true
+	}
+	for n, c := range ch.Clauses {
+		at := s.At(c.Text)
+		if c.Word != SetSysctl || at == nil {
+			return Plan{}, &Error{Errno: ENOENT, Clause: n}
+		}
+		p.Old, *at = *at, c.N
+	}
+	return p, nil
+}
+
+func (m *Machine) planGroup(ch Change, env Env) (Plan, error) {
+	old, ok := m.Groups[ch.Name]
+	if !ok {
+		return Plan{}, &Error{Errno: ENOENT}
+	}
+	g := old.clone()
+	p := Plan{Change: ch, Group: g}
+	if ch.ID != "" && slices.Contains(g.Requests, ch.ID) {
+		p.Done = true
+		return p, nil
+	}
+	own := 0
+	if env != nil {
+		own = env.Demotion(ch.Name)
+	}
+	for n, c := range ch.Clauses {
+		by := c.N
+		switch c.Word {
+		case Demote:
+		case Undemote:
+			by = -c.N
+		default:
+			return Plan{}, &Error{Errno: EINVAL, Clause: n}
+		}
+		g.Holders[ManualHolder] += by
+		if g.Holders[ManualHolder] < 0 || g.Demotion()+own > DemoteMax {
+			return Plan{}, &Error{Errno: EINVAL, Clause: n}
+		}
+		if g.Holders[ManualHolder] == 0 {
+			delete(g.Holders, ManualHolder)
+		}
+	}
+	g.Requests = remember(g.Requests, ch.ID)
+	return p, nil
+}
+
+// merge is the state of one interface change half way.
+type merge struct {
+	m       *Machine
+	env     Env
+	i       *Interface // nil: does not exist (yet, any more)
+	states  []string
+	created bool
+}
+
+func (m *Machine) planInterface(ch Change, env Env) (Plan, error) {
+	before := m.Interfaces[ch.Name]
+	g := merge{m: m, env: env}
+	if before != nil {
+		g.i = before.Clone()
+	}
+	p := Plan{Change: ch, Before: before}
+	if before != nil && ch.ID != "" && slices.Contains(before.Requests, ch.ID) {
+		p.Interface, p.Done = before, true
+		return p, nil
+	}
+	for n, c := range ch.Clauses {
+		if errno := g.apply(ch.Name, c); errno != OK {
+			return Plan{}, &Error{Errno: errno, Clause: n}
+		}
+	}
+	if g.i != nil {
+		g.i.Requests = remember(g.i.Requests, ch.ID)
+	}
+	p.Interface, p.States = g.i, g.states
+	return p, nil
+}
+
+func (g *merge) apply(name string, c Clause) Errno {
+	switch c.Word {
+	case Create, Need:
+		return g.create(name, c.Word == Need)
+	case Destroy:
+		if g.i == nil {
+			return g.absent(name, EINVAL)
+		}
+		g.i = nil
+		return OK
+	}
+	if g.i == nil {
+		return g.absent(name, ENOTTY)
+	}
+	i := g.i
+	switch c.Word {
+	case Up:
+		i.Up = true
+	case Down:
+		i.Up = false
+	case Description:
+		if len(c.Text) > DescriptionMax {
+			return ENAMETOOLONG
+		}
+		i.Description = c.Text
+	case NoDescription:
+		i.Description = ""
+	case VHID:
+		if g.taken(i.Carpdev, uint8(c.N)) {
+			return EINVAL
+		}
+		i.Nodes = []Node{{VHID: uint8(c.N), Advskew: i.Nodes[0].Advskew}}
+	case Advskew:
+		i.Nodes[0].Advskew = uint8(c.N)
+	case Advbase:
+		i.Advbase = uint8(c.N)
+	case PassPhrase:
+		i.Pass = c.Pass
+	case Carpdev:
+		return g.carpdev(c.Text)
+	case State:
+		if g.env != nil && g.env.Active(name) { // ip_carp.c: ignored in INIT
+			g.states = append(g.states, c.Text)
+		}
+	case AddAddr:
+		return g.addAddr(c.Addr)
+	case DelAddr:
+		return g.delAddr(i.addrIndex(c.Addr.Addr()))
+	case DelFirst, DropFirst:
+		errno := g.delAddr(slices.IndexFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() == (c.Text == "inet") }))
+		if c.Word == DropFirst && errno == EADDRNOTAVAIL {
+			return OK
+		}
+		return errno
+	case Order:
+		i.Order = c.N
+	case Request:
+		i.Requests = append(i.Requests, c.Text)
+	default:
+		return EINVAL
+	}
+	return OK
+}
+
+// absent is the error for a word to an interface that is not a carp: one of the host's own, or none at all.
+func (g *merge) absent(name string, own Errno) Errno {
+	if g.env != nil {
+		if _, ok := g.env.Link(name); ok {
+			return own
+		}
+	}
+	return ENXIO
+}
+
+func (g *merge) create(name string, need bool) Errno {
+	if g.i != nil {
+		if need {
+			return OK
+		}
+		return EEXIST
+	}
+	if !IsCarpName(name) {
+		if need { // implicit creation fails silently; the next clause says what is wrong
+			return OK
+		}
+		if g.absent(name, EEXIST) == EEXIST {
+			return EEXIST
+		}
+		return EINVAL
+	}
+	order := 0
+	for _, o := range g.m.Interfaces {
+		order = max(order, o.Order+1)
+	}
+	g.i, g.created = NewInterface(name, order), true
+	return OK
+}
+
+// taken reports whether another carp on carpdev has the vhid.
+func (g *merge) taken(carpdev string, vhid uint8) bool {
+	if carpdev == "" {
+		return false
+	}
+	for _, o := range g.m.Interfaces {
+		if o.Name != g.i.Name && o.Carpdev == carpdev && o.HasVHID(vhid) {
+			return true
+		}
+	}
+	return false
+}
+
+// carpdev checks in the order of carp_set_ifp (ip_carp.c): multicast, type, vhid.
+func (g *merge) carpdev(name string) Errno {
+	if g.env != nil {
+		l, ok := g.env.Link(name)
+		switch {
+		case !ok:
+			return EINVAL
+		case !l.Multicast:
+			return EADDRNOTAVAIL
+		case !l.Ethernet:
+			return EINVAL
+		}
+	}
+	if IsCarpName(name) || g.taken(name, g.i.VHID()) {
+		return EINVAL
+	}
+	g.i.Carpdev = name
+	return OK
+}
+
+func (g *merge) addAddr(p netip.Prefix) Errno {
+	addr := p.Addr()
+	switch {
+	case addr.Is6():
+		return EAFNOSUPPORT
+	case addr.IsUnspecified(), addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return EINVAL
+	}
+	if g.i.Carpdev == "" && g.env != nil {
+		parent, ok := g.env.Parent(addr)
+		if !ok {
+			return EADDRNOTAVAIL
+		}
+		if errno := g.carpdev(parent); errno != OK {
+			return errno
+		}
+	}
+	if n := g.i.addrIndex(addr); n >= 0 {
+		g.i.Addrs[n] = p
+	} else {
+		g.i.Addrs = append(g.i.Addrs, p)
+	}
+	g.i.Up = true // ip_carp.c: SIOCSIFADDR
+	return OK
+}
+
+// delAddr removes the n-th address. With the last one the interface goes down (ip_carp.c: carp_addr_updated).
+func (g *merge) delAddr(n int) Errno {
+	if n < 0 {
+		return EADDRNOTAVAIL
+	}
+	g.i.Addrs = slices.Delete(g.i.Addrs, n, n+1)
+	if len(g.i.Addrs) == 0 {
+		g.i.Up = false
+	}
+	return OK
+}

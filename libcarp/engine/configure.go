@@ -1,0 +1,382 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"carp/libcarp/config"
+	"carp/libcarp/wire"
+)
+
+// previousFor is how long adverts over the previous list of addresses are accepted at most (wire.md, choice 6).
+const previousFor = 300 * second
+
+// Plan merges a change with the configuration and checks it against the host's interfaces. Put it into force with [Configure].
+func (e *Engine) Plan(ch config.Change) (config.Plan, error) { return e.machine.Plan(ch, e) }
+
+// Refuse returns what somebody gets who may not change anything.
+func (e *Engine) Refuse(ch config.Change) error { return e.machine.Refuse(ch, e) }
+
+// Link finds a host's interface by its name.
+func (e *Engine) Link(name string) (config.Link, bool) {
+	for _, l := range e.links {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return config.Link{}, false
+}
+
+// Parent chooses the carpdev for an address: the first by index whose subnet holds it.
+func (e *Engine) Parent(addr netip.Addr) (string, bool) {
+	for _, l := range e.links {
+		if !l.Multicast || !l.Ethernet || l.Loopback {
+			continue
+		}
+		for _, p := range l.Addrs {
+			if p.Contains(addr) {
+				return l.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Active reports whether a carp is in another state than INIT.
+func (e *Engine) Active(name string) bool {
+	c := e.carps[name]
+	return c != nil && c.running
+}
+
+func (e *Engine) linkIndex(index int) *config.Link {
+	i, ok := slices.BinarySearchFunc(e.links, index, func(l config.Link, index int) int { return l.Index - index })
+	if !ok {
+		return nil
+	}
+	return &e.links[i]
+}
+
+func (e *Engine) hasCarps(carpdev int) bool {
+	return slices.ContainsFunc(e.ordered, func(c *carp) bool { return c.attached && c.link.Index == carpdev })
+}
+
+// add takes in a carp of the configuration, without a link yet.
+func (e *Engine) add(i *config.Interface) *carp {
+	c := &carp{cfg: i}
+	e.carps[i.Name] = c
+	e.ordered = append(e.ordered, c)
+	slices.SortStableFunc(e.ordered, func(a, b *carp) int { return a.cfg.Order - b.cfg.Order })
+	e.makeNodes(c)
+	e.recount()
+	return c
+}
+
+// makeNodes makes the nodes that the configuration names, in INIT.
+func (e *Engine) makeNodes(c *carp) {
+	for _, n := range c.nodes {
+		e.timers.drop(n)
+	}
+	c.nodes = nil
+	for _, w := range c.cfg.Nodes {
+		e.seq++
+		n := &node{carp: c, vhid: w.VHID, advskew: w.Advskew, slot: -1, seq: e.seq}
+		c.nodes = append(c.nodes, n)
+	}
+	e.authenticate(c)
+}
+
+// authenticate prepares the HMACs.
+func (e *Engine) authenticate(c *carp) {
+	id := wire.Identity{Key: c.cfg.Pass.Key()}
+	for _, p := range c.cfg.Addrs {
+		id.Addrs = append(id.Addrs, p.Addr())
+	}
+	linkLocal := slices.ContainsFunc(id.Addrs, func(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() })
+	for _, n := range c.nodes {
+		id.VHID, id.LinkLocal = n.vhid, false
+		n.auth, n.authLL = wire.NewAuth(id), nil
+		if linkLocal {
+			id.LinkLocal = true
+			n.authLL = wire.NewAuth(id)
+		}
+	}
+}
+
+// register lets adverts find the carp's nodes.
+func (e *Engine) register(c *carp) {
+	for k, n := range e.byVHID {
+		if n.carp == c {
+			delete(e.byVHID, k)
+		}
+	}
+	if !c.attached {
+		return
+	}
+	for _, n := range c.nodes {
+		if n.vhid != 0 {
+			e.byVHID[vhidOn{c.link.Index, n.vhid}] = n
+		}
+	}
+}
+
+// configure puts a plan into force.
+func (e *Engine) configure(now Instant, p *config.Plan) {
+	if p.Done {
+		return
+	}
+	e.machine.Commit(*p)
+	defer e.recount()
+	switch p.Change.Kind {
+	case config.ForInterface:
+		c := e.carps[p.Change.Name]
+		switch {
+		case c == nil && p.Interface != nil:
+			c = e.add(p.Interface)
+			e.attach(c, now)
+			e.publish(c)
+		case c != nil && p.Interface == nil:
+			e.destroy(c, now)
+		case c != nil:
+			e.reconfigure(c, p.Interface, now)
+			if slices.ContainsFunc(p.Change.Clauses, isParameter) {
+				e.rearm(c, now)
+			}
+			e.setStates(c, p.States, now)
+		}
+	case config.ForGroup:
+		e.recount()
+		if slices.ContainsFunc(p.Change.Clauses, func(c config.Clause) bool { return c.Word == config.Demote }) {
+			e.advertiseDemotion(p.Change.Name, now)
+		}
+		e.emit(&PublishGroups{})
+	}
+}
+
+// isParameter reports whether a clause is one of those that ifconfig(8) sets with SIOCSVH, which restarts the timers.
+func isParameter(c config.Clause) bool {
+	switch c.Word {
+	case config.VHID, config.Advbase, config.Advskew, config.PassPhrase, config.Carpdev, config.State:
+		return true
+	}
+	return false
+}
+
+// destroy bows out first, unlike OpenBSD, whose peers wait for their master-down timers.
+func (e *Engine) destroy(c *carp, now Instant) {
+	e.halt(c, now, reasonDestroy, true)
+	e.remove(c)
+	for _, n := range c.nodes {
+		e.timers.drop(n)
+	}
+	c.attached = false
+	e.register(c)
+	delete(e.carps, c.cfg.Name)
+	e.ordered = slices.DeleteFunc(e.ordered, func(o *carp) bool { return o == c })
+	if c.suppressed {
+		c.suppressed = false
+		e.demoted(c, -1, "detach", now)
+	}
+	e.publish(c)
+}
+
+// reconfigure replaces a carp's configuration. A virtual host that stays who it was keeps its state, also when addresses come and go.
+func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
+	from := c.cfg
+	sameHost := from.Carpdev == to.Carpdev && slices.EqualFunc(from.Nodes, to.Nodes, func(a, b config.Node) bool { return a.VHID == b.VHID })
+	stops := !to.Up || len(to.Addrs) == 0
+	switch {
+	case !sameHost:
+		e.halt(c, now, reasonConfig, true)
+	case stops:
+		e.halt(c, now, reasonDown, true)
+	}
+	c.cfg = to
+	c.baseSeen = false
+	added := newAddrs(from, to)
+	switch {
+	case !sameHost:
+		if from.Carpdev != to.Carpdev {
+			e.detach(c, now)
+		}
+		e.makeNodes(c)
+		e.ensure(c) // with the new MAC, where the carpdev stays
+		e.attach(c, now)
+	default:
+		e.rekey(c, from, now)
+		for i, n := range c.nodes {
+			n.advskew = to.Nodes[i].Advskew
+		}
+		if !slices.Equal(from.Addrs, to.Addrs) {
+			e.ensure(c)
+		}
+		if c.cfg.Carpdev == "" {
+			e.attach(c, now)
+		}
+		e.settle(c, now, reasonDown)
+		e.announceAdded(c, added)
+	}
+	e.publish(c)
+}
+
+// rekey prepares the HMACs anew where key or addresses changed. With the same key, adverts over the previous addresses still count.
+func (e *Engine) rekey(c *carp, from *config.Interface, now Instant) {
+	if from.Pass == c.cfg.Pass && slices.Equal(from.Addrs, c.cfg.Addrs) {
+		return
+	}
+	old := make([]*wire.Auth, len(c.nodes))
+	for i, n := range c.nodes {
+		old[i] = n.auth
+	}
+	e.authenticate(c)
+	for i, n := range c.nodes {
+		n.previous = nil
+		if from.Pass == c.cfg.Pass && c.running {
+			n.previous, n.prevUntil = old[i], now+previousFor
+		}
+	}
+}
+
+// rearm restarts what the nodes wait for, with their new intervals. Unlike on OpenBSD a master's next advert is never put off: a script
+// that sets advskew each half second must not silence it.
+func (e *Engine) rearm(c *carp, now Instant) {
+	for _, n := range c.nodes {
+		switch n.state {
+		case Backup:
+			e.armMasterDown(n, now)
+		case Master:
+			e.timers.arm(n, min(n.deadline, now+n.interval()))
+		}
+	}
+}
+
+func newAddrs(from, to *config.Interface) (added []netip.Addr) {
+	for _, p := range to.Addrs {
+		if !slices.ContainsFunc(from.Addrs, func(o netip.Prefix) bool { return o.Addr() == p.Addr() }) {
+			added = append(added, p.Addr())
+		}
+	}
+	return added
+}
+
+// announceAdded tells of addresses that a master got while it was one.
+func (e *Engine) announceAdded(c *carp, added []netip.Addr) {
+	if len(added) > 0 && c.nodes[0].state == Master {
+		e.emit(&Announce{Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: added})
+	}
+}
+
+// setStates does what `state master` and `state backup` ask for; any other word does nothing (spec A.3).
+func (e *Engine) setStates(c *carp, wanted []string, now Instant) {
+	for _, s := range wanted {
+		for _, n := range c.nodes {
+			switch {
+			case equalFold(s, "master"):
+				e.feed(n, takeOver, now, reasonByHand)
+			case equalFold(s, "backup"):
+				e.feed(n, yield, now, reasonByHand)
+			}
+		}
+	}
+}
+
+// equalFold compares ASCII letters without their case; b is in lower case.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range b {
+		c := a[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// setLinks takes in the host's interfaces as they are now, and lets every carp follow.
+func (e *Engine) setLinks(now Instant, links []config.Link) {
+	e.links = slices.Clone(links)
+	slices.SortFunc(e.links, func(a, b config.Link) int { return a.Index - b.Index })
+	for _, c := range e.ordered {
+		e.attach(c, now)
+	}
+}
+
+// attach lets a carp follow its carpdev: found, changed, without its link, gone.
+func (e *Engine) attach(c *carp, now Instant) {
+	if c.cfg.Carpdev == "" && len(c.cfg.Addrs) > 0 {
+		e.choose(c)
+	}
+	link, ok := e.Link(c.cfg.Carpdev)
+	if c.attached && (!ok || link.Index != c.link.Index) {
+		e.detach(c, now)
+		e.publish(c)
+	}
+	if !ok {
+		return
+	}
+	changed := !c.attached || !c.link.Equal(&link)
+	c.link, c.attached = link, true
+	e.register(c)
+	if !c.ensured {
+		e.ensure(c)
+	}
+	e.suppress(c, !link.Usable(), now)
+	e.settle(c, now, reasonCarpdev)
+	if changed {
+		e.publish(c)
+	}
+}
+
+// choose finds a carpdev for a carp that was configured while kernelsim did not run, or before its network was there.
+func (e *Engine) choose(c *carp) {
+	for _, p := range c.cfg.Addrs {
+		name, ok := e.Parent(p.Addr())
+		if !ok {
+			continue
+		}
+		taken := slices.ContainsFunc(e.ordered, func(o *carp) bool {
+			return o != c && o.cfg.Carpdev == name && o.cfg.HasVHID(c.cfg.VHID())
+		})
+		if taken {
+			continue
+		}
+		c.cfg.Carpdev = name
+		e.logf(Warning, "%s: carpdev %s chosen for %s", c.cfg.Name, name, p.Addr())
+		e.emit(&Persist{Carp: c.cfg.Name})
+		e.publish(c)
+		return
+	}
+}
+
+// suppress takes note that the carpdev has lost its link or has it back (spec E.8; ip_carp.c: carp_carpdev_state).
+func (e *Engine) suppress(c *carp, suppressed bool, now Instant) {
+	if c.suppressed == suppressed {
+		return
+	}
+	c.suppressed = suppressed
+	if !suppressed {
+		e.demoted(c, -1, "carpdev", now)
+		return
+	}
+	e.halt(c, now, reasonCarpdev, false) // nothing can be sent any more
+	e.demoted(c, 1, "carpdev", now)
+}
+
+// detach: the carpdev is gone, or is another one now.
+func (e *Engine) detach(c *carp, now Instant) {
+	if !c.attached {
+		return
+	}
+	e.halt(c, now, reasonNoCarpdev, false)
+	e.remove(c)
+	c.attached, c.link = false, config.Link{}
+	e.register(c)
+	if c.suppressed {
+		c.suppressed = false
+		e.demoted(c, -1, "detach", now)
+	}
+}

@@ -1,0 +1,498 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"carp/libcarp/config"
+	"carp/libcarp/wire"
+)
+
+func TestBecomingRunning(t *testing.T) {
+	h := newHost(t, em0(1))
+	for _, c := range []struct {
+		line string
+		want State
+	}{
+		{"carp0 create", Init},
+		{"carp0 up", Init},
+		{"carp0 vhid 1", Init},
+		{"carp0 carpdev em0", Init},
+		{"carp0 alias 192.168.1.10/24", Backup},
+		{"carp0 down", Init},
+		{"carp0 up", Backup},
+		{"carp0 -alias 192.168.1.10/24", Init},
+	} {
+		h.must(c.line)
+		if got := h.state("carp0"); got != c.want {
+			t.Fatalf("after %s: %s, want %s", c.line, got, c.want)
+		}
+	}
+}
+
+// A master that gives up its address by command says so, after it has stopped answering; a backup says nothing.
+func TestBowOutByCommand(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{"carp0 down", "quiet, MASTER>INIT, advert 255/255/0 last"},
+		{"carp0 destroy", "quiet, MASTER>INIT, advert 255/255/0 last, remove"},
+		{"carp0 -alias 192.168.1.10/24", "quiet, MASTER>INIT, advert 255/255/0 last, quiet"},
+		{"carp0 vhid 2", "quiet, MASTER>INIT, advert 255/255/0 last, quiet, INIT>BACKUP"},
+		{"carp0 carpdev em1", "quiet, MASTER>INIT, advert 255/255/0 last, remove, quiet, INIT>BACKUP"},
+	} {
+		em1 := em0(2)
+		em1.Index, em1.Name = 3, "em1"
+		h := newHost(t, em0(1), em1)
+		h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
+		h.wait(3 * second)
+		h.must(c.line)
+		if got := brief(h.last); got != c.want {
+			t.Errorf("%s: %s\nwant %s", c.line, got, c.want)
+		}
+		if got := brief(h.until(h.now + second)); got != "" {
+			t.Errorf("%s: and then %s", c.line, got)
+		}
+		b := newHost(t, em0(1), em1)
+		b.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
+		b.must(c.line)
+		if slices.ContainsFunc(b.last, func(f Effect) bool { _, ok := f.(*SendAdvert); return ok }) {
+			t.Errorf("%s: a backup sends an advert", c.line)
+		}
+	}
+	h := newMaster(t, "")
+	h.must("carp0 down")
+	h.must("carp0 down")
+	if got := brief(h.last); got != "" {
+		t.Errorf("down again: %s", got)
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	h := newMaster(t, "")
+	h.must("carp1 create carpdev em0 vhid 2 alias 192.168.1.11/24")
+	got := brief(h.step(&Shutdown{}))
+	if want := "quiet, MASTER>INIT, advert 255/255/0 last, BACKUP>INIT, remove, remove"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if h.e.timers.Len() != 0 {
+		h.wait(100 * second)
+	}
+	h.want("carp0", Init)
+	h.want("carp1", Init)
+}
+
+// Addresses come and go without a change of state; only the new one is announced.
+func TestAddressesWhileMaster(t *testing.T) {
+	h := newMaster(t, "")
+	h.wait(10 * second)
+	h.must("carp0 alias 192.168.1.11/24")
+	if got, want := brief(h.last), "answer, announce [192.168.1.11]"; got != want {
+		t.Errorf("added: %s, want %s", got, want)
+	}
+	h.must("carp0 drop-first inet alias 192.168.1.11/32")
+	if got, want := brief(h.last), "answer"; got != want {
+		t.Errorf("first removed, mask of the other changed: %s, want %s", got, want)
+	}
+	h.must("carp0 description text")
+	if got := brief(h.last); got != "" {
+		t.Errorf("description: %s", got)
+	}
+	h.want("carp0", Master)
+}
+
+// Adverts over the previous addresses count until the peer uses the new ones, at most 300 s; with another key, never.
+func TestPreviousAddresses(t *testing.T) {
+	old, both := peer{base: 1}, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11"}}
+	accepted := func(h *host, p peer) bool {
+		before := h.e.Stats()[config.Badauth]
+		h.hear(p)
+		return h.e.Stats()[config.Badauth] == before
+	}
+	start := func() *host {
+		h := newBackup(t, "advbase 254 advskew 254")
+		h.must("carp0 alias 192.168.1.11/24")
+		return h
+	}
+	h := start()
+	if !accepted(h, old) || !accepted(h, old) || !accepted(h, both) {
+		t.Error("old, old, new: not all accepted")
+	}
+	if accepted(h, old) {
+		t.Error("the old list is accepted after the new one was heard")
+	}
+	h = start()
+	h.now += 300*second - 1
+	if !accepted(h, old) {
+		t.Error("not accepted just before 300 s")
+	}
+	h.now++
+	if accepted(h, old) {
+		t.Error("accepted after 300 s")
+	}
+	h = newBackup(t, "")
+	h.must("carp0 alias 192.168.1.11/24 pass new")
+	if accepted(h, old) {
+		t.Error("the old key is accepted")
+	}
+}
+
+// What restarts timers (spec A.3, "Side effects of any carp keyword"), and what does not.
+func TestTimersRestart(t *testing.T) {
+	for _, c := range []struct {
+		words     string
+		restarts  bool
+		masterDue Instant // of the next advert, from now on, half a second after the last
+	}{
+		{"advskew 128", true, second / 2},
+		{"advbase 0 advskew 26", true, 26 * second / 256},
+		{"advbase 5", true, second / 2},
+		{"pass x", true, second / 2},
+		{"state nonsense", true, second / 2},
+		{"description x", false, second / 2},
+		{"up", false, second / 2},
+		{"alias 192.168.1.12/24", false, second / 2},
+	} {
+		b := newBackup(t, "")
+		b.wait(second)
+		b.must("carp0 " + c.words)
+		n := b.e.carps["carp0"].nodes[0]
+		want := b.now + 2*second
+		if c.restarts {
+			want = b.now + 3*n.interval()
+		}
+		if n.deadline != want {
+			t.Errorf("BACKUP, %s: waits %d, want %d", c.words, n.deadline-b.now, want-b.now)
+		}
+		m := newHost(t, em0(1))
+		m.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
+		m.wait(3*second + second/2)
+		m.must("carp0 " + c.words)
+		if got := m.e.Deadline() - m.now; got != c.masterDue {
+			t.Errorf("MASTER, %s: next advert in %d, want %d", c.words, got, c.masterDue)
+		}
+	}
+}
+
+func TestStateByHand(t *testing.T) {
+	for _, c := range []struct {
+		from State
+		word string
+		want State
+	}{
+		{Backup, "master", Master}, {Backup, "MASTER", Master}, {Backup, "backup", Backup}, {Backup, "init", Backup}, {Backup, "bogus", Backup},
+		{Master, "master", Master}, {Master, "Backup", Backup}, {Master, "init", Master},
+		{Init, "master", Init}, {Init, "backup", Init},
+	} {
+		h := newBackup(t, "")
+		switch c.from {
+		case Master:
+			h.wait(3 * second)
+		case Init:
+			h.must("carp0 down")
+		}
+		h.must("carp0 state " + c.word)
+		if got := h.state("carp0"); got != c.want {
+			t.Errorf("%s, state %s: %s, want %s", c.from, c.word, got, c.want)
+		}
+	}
+	h := newMaster(t, "") // nothing pins it
+	h.must("carp0 state backup")
+	h.wait(3 * second)
+	h.want("carp0", Master)
+}
+
+func TestCarpdevLosesLink(t *testing.T) {
+	for _, how := range []func(*config.Link){func(l *config.Link) { l.Up = false }, func(l *config.Link) { l.Running = false }} {
+		em1 := em0(7)
+		em1.Index, em1.Name = 3, "em1"
+		h := newHost(t, em0(1), em1)
+		h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
+		h.must("carp1 create carpdev em1 vhid 2 alias 192.168.1.11/24")
+		h.wait(3*second + 1)
+		h.log = nil
+		down := em0(1)
+		how(&down)
+		h.setLinks(down, em1)
+		h.want("carp0", Init)
+		h.want("carp1", Master)
+		// The other carp says at once that this host is demoted.
+		if got, want := brief(h.last), "quiet, MASTER>INIT, advert 1/0/1"; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if !slices.Contains(h.log, "carp: carp0 demoted group carp by 1 to 1 (carpdev)") {
+			t.Errorf("log %q", h.log)
+		}
+		h.setLinks(down, em1)
+		if n := h.e.GroupDemotion("carp"); n != 1 {
+			t.Errorf("demotion %d, want 1", n)
+		}
+		h.setLinks(em0(1), em1)
+		h.want("carp0", Backup)
+		if n := h.e.GroupDemotion("carp"); n != 0 || !slices.Contains(h.log, "carp: carp0 demoted group carp by -1 to 0 (carpdev)") {
+			t.Errorf("demotion %d, log %q", n, h.log)
+		}
+	}
+}
+
+func TestCarpdevGone(t *testing.T) {
+	h := newMaster(t, "")
+	h.setLinks()
+	if got, want := brief(h.last), "quiet, MASTER>INIT, remove"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if v, _ := h.e.View("carp0"); v.Attached || v.Running {
+		t.Errorf("%+v", v)
+	}
+	back := em0(1)
+	back.Index = 17 // made anew
+	h.setLinks(back)
+	if got, want := brief(h.last), "quiet, INIT>BACKUP"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	before := h.e.Stats()
+	h.hear(peer{base: 1, carpdev: 17})
+	h.hear(peer{base: 1, carpdev: 2})
+	before[config.Ipackets] += 2
+	before[config.Badif]++
+	if h.e.Stats() != before {
+		t.Errorf("adverts of the new carpdev: %v, want %v", h.e.Stats(), before)
+	}
+	// gone while down: the demotion goes with it
+	down := back
+	down.Up = false
+	h.setLinks(down)
+	h.log = nil
+	h.setLinks()
+	if n := h.e.GroupDemotion("carp"); n != 0 || !slices.Contains(h.log, "carp: carp0 demoted group carp by -1 to 0 (detach)") {
+		t.Errorf("demotion %d, log %q", n, h.log)
+	}
+}
+
+func TestDestroyReturnsDemotion(t *testing.T) {
+	down := em0(1)
+	down.Up = false
+	h := newHost(t, down)
+	h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
+	if n := h.e.GroupDemotion("carp"); n != 1 {
+		t.Fatalf("demotion %d", n)
+	}
+	h.must("carp0 destroy")
+	if n := h.e.GroupDemotion("carp"); n != 0 {
+		t.Errorf("demotion %d after destroy", n)
+	}
+	if len(h.e.Names()) != 0 {
+		t.Errorf("names %v", h.e.Names())
+	}
+	h.wait(100 * second)
+}
+
+func TestChosenCarpdev(t *testing.T) {
+	lo := config.Link{Index: 1, Name: "lo", Up: true, Running: true, Loopback: true, Addrs: []netip.Prefix{netip.MustParsePrefix("192.168.1.10/8")}}
+	em1 := em0(5)
+	em1.Index, em1.Name = 3, "em1"
+	h := newHost(t, em1, em0(1), lo)
+	h.must("carp0 create vhid 1 alias 192.168.1.10/24")
+	if got := h.e.carps["carp0"].cfg.Carpdev; got != "em0" {
+		t.Errorf("carpdev %q, want the first by index whose subnet holds the address", got)
+	}
+	err := h.change("carp1 create vhid 1 alias 192.168.1.11/24")
+	if want := (&config.Error{Errno: config.EINVAL, Clause: 2}); !errors.Is(err, want.Errno) || err.(*config.Error).Clause != want.Clause {
+		t.Errorf("the same vhid on em0: %v", err)
+	}
+	err = h.change("carp1 create vhid 1 alias 172.16.0.1/24")
+	if !errors.Is(err, config.EADDRNOTAVAIL) {
+		t.Errorf("no interface in the subnet: %v", err)
+	}
+
+	// Configured before its network is there.
+	m := config.NewMachine()
+	cs := []config.Clause{{Word: config.Create}, {Word: config.VHID, N: 1}, {Word: config.AddAddr, Addr: netip.MustParsePrefix("192.168.1.10/24")}}
+	if err := m.LoadInterface("carp0", cs); err != nil {
+		t.Fatal(err)
+	}
+	m.Sysctl.Log = 7
+	h = &host{t: t, e: New(m, zeros{}), now: second}
+	h.setLinks(lo)
+	h.want("carp0", Init)
+	h.setLinks(lo, em0(1))
+	if got, want := brief(h.last), "persist, quiet, INIT>BACKUP"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if !slices.Contains(h.log, "carp0: carpdev em0 chosen for 192.168.1.10") {
+		t.Errorf("log %q", h.log)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Uint64() uint64 { return 0 }
+
+func TestSendErrors(t *testing.T) {
+	h := newMaster(t, "")
+	sent := func(errno config.Errno) { h.step(&Sent{Carp: "carp0", Errno: errno}) }
+	demotion := func(want int) {
+		t.Helper()
+		if n := h.e.GroupDemotion("carp"); n != want {
+			t.Fatalf("demotion %d, want %d", n, want)
+		}
+	}
+	sent(config.EIO)
+	sent(config.EIO)
+	sent(config.OK) // not in a row
+	sent(config.EIO)
+	sent(config.EIO)
+	demotion(0)
+	sent(config.ENOMEM)
+	demotion(1)
+	h.want("carp0", Master)
+	if h.e.Stats()[config.Onomem] != 1 {
+		t.Error("onomem not counted")
+	}
+	sent(config.EIO)
+	sent(config.OK)
+	sent(config.OK)
+	sent(config.EIO)
+	sent(config.OK)
+	sent(config.OK)
+	demotion(1)
+	sent(config.OK)
+	demotion(0)
+	for _, want := range []string{"carp0: ip_output failed: 5", "carp: carp0 demoted group carp by 1 to 1 (> snderrors)", "carp: carp0 demoted group carp by -1 to 0 (< snderrors)"} {
+		if !slices.Contains(h.log, want) {
+			t.Errorf("%q not logged: %q", want, h.log)
+		}
+	}
+	h.step(&Sent{Carp: "carp9", Errno: config.EIO})
+}
+
+func TestGroupDemotion(t *testing.T) {
+	h := newMaster(t, "")
+	h.must("carp1 create carpdev em0 vhid 2 alias 192.168.1.11/24")
+	if err := h.demote(config.Demote, 5); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := brief(h.last), "advert 1/0/5"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if err := h.demote(config.Undemote, 5); err != nil {
+		t.Fatal(err)
+	}
+	if got := brief(h.last); got != "" {
+		t.Errorf("lowering: %s", got)
+	}
+	if err := h.demote(config.Undemote, 1); !errors.Is(err, config.EINVAL) {
+		t.Errorf("below 0: %v", err)
+	}
+	for i := 0; i < 2; i++ {
+		if err := h.demote(config.Demote, 127); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.demote(config.Demote, 2); !errors.Is(err, config.EINVAL) {
+		t.Errorf("above 255: %v", err)
+	}
+	if n := h.e.GroupDemotion("carp"); n != 254 {
+		t.Errorf("demotion %d", n)
+	}
+}
+
+// The byte on the wire is the one that decides.
+func TestClaimsAreSent(t *testing.T) {
+	h := newMaster(t, "advbase 3 advskew 7 pass secret")
+	if err := h.demote(config.Demote, 9); err != nil {
+		t.Fatal(err)
+	}
+	s := h.last[len(h.last)-1]
+	for _, f := range h.last {
+		if a, ok := f.(*SendAdvert); ok {
+			s = a
+		}
+	}
+	adv := s.(*SendAdvert)
+	ad, err := wire.Parse(adv.Packet[wire.IPv4Header:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := h.e.claims(h.e.carps["carp0"].nodes[0])
+	if got := (terms{ad.Advbase, ad.Advskew, ad.Demote}); got != want || got != (terms{3, 7, 9}) {
+		t.Errorf("sent %v, decides by %v", got, want)
+	}
+	if _, sealed := ad.Sealed(); !sealed {
+		t.Error("not sealed")
+	}
+	auth := wire.NewAuth(wire.Identity{Key: config.NewPass("secret").Key(), VHID: 1, Addrs: []netip.Addr{netip.MustParseAddr("192.168.1.10")}})
+	if !auth.Verify(&ad) {
+		t.Error("wrong HMAC")
+	}
+	if fmt.Sprintf("%x", adv.Packet[12:20]) != "c0a80101e0000012" || adv.From.String() != "00:00:5e:00:01:01" {
+		t.Errorf("packet %x from %s", adv.Packet, adv.From)
+	}
+}
+
+// Without an address on the carpdev adverts come from the carp's own first.
+func TestSource(t *testing.T) {
+	bare := em0(1)
+	bare.Addrs = nil
+	c := &carp{link: bare, cfg: config.NewInterface("carp0", 0)}
+	if got := c.source(); got != netip.IPv4Unspecified() {
+		t.Error(got)
+	}
+	c.cfg.Addrs = []netip.Prefix{netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("192.168.1.10/24")}
+	if got := c.source().String(); got != "192.168.1.10" {
+		t.Error(got)
+	}
+	c.link.Addrs = []netip.Prefix{netip.MustParsePrefix("fe80::2/64"), netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("10.0.0.2/24")}
+	if got := c.source().String(); got != "10.0.0.1" {
+		t.Error(got)
+	}
+}
+
+func TestRefuse(t *testing.T) {
+	h := newHost(t, em0(1))
+	h.must("carp0 create")
+	for _, c := range []struct {
+		name   string
+		words  []config.Word
+		errno  config.Errno
+		clause int
+	}{
+		{"carp0", []config.Word{config.Need, config.VHID}, config.EPERM, 1},
+		{"carp7", []config.Word{config.Need, config.VHID}, config.ENXIO, 1},
+		{"em0", []config.Word{config.Need, config.Up}, config.EPERM, 1},
+		{"carp0", []config.Word{config.Destroy}, config.EPERM, 0},
+	} {
+		ch := config.Change{Kind: config.ForInterface, Name: c.name}
+		for _, w := range c.words {
+			ch.Clauses = append(ch.Clauses, config.Clause{Word: w, N: 1})
+		}
+		var err *config.Error
+		if !errors.As(h.e.Refuse(ch), &err) || err.Errno != c.errno || err.Clause != c.clause {
+			t.Errorf("%s %v: %v", c.name, c.words, err)
+		}
+	}
+}
+
+func TestUndo(t *testing.T) {
+	h := newMaster(t, "")
+	p, err := h.e.Plan(config.Change{Kind: config.ForInterface, Name: "carp0", Clauses: []config.Clause{{Word: config.Advskew, N: 9}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.step(&Configure{Plan: p})
+	h.step(&Configure{Plan: p.Undo()})
+	if n := h.e.carps["carp0"].nodes[0].advskew; n != 0 {
+		t.Errorf("advskew %d", n)
+	}
+	h.want("carp0", Master)
+	p, err = h.e.Plan(config.Change{Kind: config.ForInterface, Name: "carp5", Clauses: []config.Clause{{Word: config.Create}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.step(&Configure{Plan: p})
+	h.step(&Configure{Plan: p.Undo()})
+	if _, ok := h.e.View("carp5"); ok {
+		t.Error("carp5 is still there")
+	}
+}

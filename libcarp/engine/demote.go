@@ -1,0 +1,81 @@
+package engine
+
+import "carp/libcarp/config"
+
+// The demotion of a group is what its holders say plus what the engine sees itself: 1 for each carp in it whose carpdev has lost its
+// link, 1 for each that cannot send. The latter are derived and never counted up and down, so no cause can be left behind.
+
+// Demotion returns the engine's own part of a group's demotion.
+func (e *Engine) Demotion(group string) (sum int) {
+	for _, c := range e.ordered {
+		if !c.inGroup(group) {
+			continue
+		}
+		if c.suppressed {
+			sum++
+		}
+		if c.failing {
+			sum++
+		}
+	}
+	return sum
+}
+
+// GroupDemotion returns the whole demotion of a group, at most 255.
+func (e *Engine) GroupDemotion(group string) int {
+	sum := e.Demotion(group)
+	if g := e.machine.Groups[group]; g != nil {
+		sum += g.Demotion()
+	}
+	return min(sum, config.DemoteMax)
+}
+
+// recount computes every carp's demotion anew: the sum over its groups, at most 255. Whatever changes a cause calls it.
+func (e *Engine) recount() {
+	for _, c := range e.ordered {
+		sum := 0
+		for _, g := range c.cfg.Groups {
+			sum += e.GroupDemotion(g)
+		}
+		c.demotion = uint8(min(sum, config.DemoteMax))
+	}
+}
+
+func (c *carp) inGroup(group string) bool {
+	for _, g := range c.cfg.Groups {
+		if g == group {
+			return true
+		}
+	}
+	return false
+}
+
+// demoted tells that one of the engine's own causes came (by 1) or went (by -1) at a carp, after it did.
+func (e *Engine) demoted(c *carp, by int, cause string, now Instant) {
+	e.recount()
+	e.emit(&PublishGroups{})
+	for _, g := range c.cfg.Groups {
+		e.logf(Err, "carp: %s demoted group %s by %d to %d (%s)", c.cfg.Name, g, by, e.GroupDemotion(g), cause)
+	}
+	if by > 0 {
+		for _, g := range c.cfg.Groups {
+			e.advertiseDemotion(g, now)
+		}
+	}
+}
+
+// advertiseDemotion lets every master of a group say at once that it is demoted, so that a healthier peer takes over now and not after
+// an interval (ip_carp.c: carp_group_demote_adj).
+func (e *Engine) advertiseDemotion(group string, now Instant) {
+	for _, c := range e.ordered {
+		if !c.inGroup(group) {
+			continue
+		}
+		for _, n := range c.nodes {
+			if n.state == Master {
+				e.sendAdvert(n, now, false)
+				e.timers.arm(n, now+n.interval())
+			}
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"net/netip"
+
+	"carp/libcarp/config"
+)
+
+// An Effect is something that has to happen now. Effects are valid until the next Step.
+type Effect interface{ effect() }
+
+// SendAdvert puts an advert on the wire of a carpdev; the outcome is told by a [Sent].
+type SendAdvert struct {
+	Carp    string
+	Carpdev int
+	From    config.MAC
+	Dst     netip.Addr
+	Packet  []byte // the whole IP packet
+	// BowOut: it may leave only after the effects before it were carried out, since a peer takes over at once and two must not answer.
+	BowOut bool
+
+	buf [packetMax]byte
+}
+
+// Ensure makes a carp's link: its carpdev, MAC and addresses, and whether it answers for them.
+type Ensure struct {
+	Carp    string
+	Carpdev int
+	MAC     config.MAC
+	Addrs   []netip.Prefix
+	Master  bool
+}
+
+// Remove takes a carp's link away.
+type Remove struct{ Carp string }
+
+// Announce tells the network where the addresses are: gratuitous ARP.
+type Announce struct {
+	Carp    string
+	Carpdev int
+	MAC     config.MAC
+	Addrs   []netip.Addr
+}
+
+// Transition tells that a virtual host has changed its state. It follows what makes the change true.
+type Transition struct {
+	Carp     string
+	VHID     uint8
+	From, To State
+	Reason   string
+}
+
+// Publish tells that what can be seen of a carp has changed.
+type Publish struct{ Carp string }
+
+// PublishGroups tells that the demotion of a group has changed.
+type PublishGroups struct{}
+
+// Persist tells that the engine itself has changed an interface's configuration: it has chosen a carpdev.
+type Persist struct{ Carp string }
+
+// Log is a message. Those above net.inet.carp.log are not made.
+type Log struct {
+	Level Level
+	Text  string
+}
+
+// A Level is one of syslog(3)'s, as net.inet.carp.log counts them.
+type Level int
+
+// The levels in use (spec C.1).
+const (
+	Crit    Level = 2 // BACKUP to MASTER and back
+	Err     Level = 3 // demotion
+	Warning Level = 4 // transitions from and to INIT, failures to send
+	Notice  Level = 5 // wrong TTL or version
+	Info    Level = 6 // other bad packets
+	Debug   Level = 7
+)
+
+func (*SendAdvert) effect()    {}
+func (*PublishGroups) effect() {}
+func (*Ensure) effect()        {}
+func (*Remove) effect()        {}
+func (*Announce) effect()      {}
+func (*Transition) effect()    {}
+func (*Publish) effect()       {}
+func (*Persist) effect()       {}
+func (*Log) effect()           {}

@@ -1,0 +1,314 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"carp/libcarp/config"
+	"carp/libcarp/wire"
+)
+
+// Random is where the engine's randomness comes from; math/rand/v2's sources have this form.
+type Random interface{ Uint64() uint64 }
+
+// An Engine is every virtual host of one machine. It is not safe for concurrent use.
+type Engine struct {
+	machine *config.Machine
+	random  Random
+	clock   hybridClock
+
+	links   []config.Link // sorted by index
+	carps   map[string]*carp
+	ordered []*carp // by creation: effects have the same order on every run
+	byVHID  map[vhidOn]*node
+	timers  timers
+	seq     int
+
+	stats   config.Stats
+	effects []Effect
+	adverts []*SendAdvert // reused by every Step
+	used    int
+}
+
+// A vhidOn finds the node that an advert is for.
+type vhidOn struct {
+	carpdev int
+	vhid    uint8
+}
+
+// A carp is one carp interface.
+type carp struct {
+	cfg        *config.Interface
+	link       config.Link // of the carpdev, while attached
+	attached   bool        // the carpdev exists
+	suppressed bool        // it exists and has lost its link: the host is demoted
+	running    bool
+	ensured    bool // a link was asked for
+	nodes      []*node
+	demotion   uint8 // the sum over its groups; see recount
+	stats      config.Stats
+
+	sendErrors  int // consecutive
+	sendSuccess int // consecutive, counted while failing
+	failing     bool
+
+	hashLog  hashLog
+	baseSeen bool // the one message about another advbase was made
+}
+
+// A node is one virtual host of a carp.
+type node struct {
+	carp    *carp
+	vhid    uint8
+	advskew uint8
+	state   State
+
+	deadline Instant // of what the state waits for; 0: nothing
+	due      Instant // where it stands in timers, at most deadline
+	slot     int     // in timers, -1: not there
+	seq      int
+
+	auth      *wire.Auth
+	authLL    *wire.Auth // with link-local addresses; nil when there are none
+	previous  *wire.Auth // of the list of addresses before the last change
+	prevUntil Instant
+
+	sent  ring // the last counters that we sent
+	tie   tie
+	rival bool // another master was heard: announce with the next advert
+	garp  int  // adverts until the second gratuitous ARP; 0: none is due
+}
+
+// New returns an engine for the configuration. Its interfaces come to life with the first [Links].
+func New(m *config.Machine, random Random) *Engine {
+	e := &Engine{machine: m, random: random, carps: map[string]*carp{}, byVHID: map[vhidOn]*node{}}
+	for _, i := range m.Sorted() {
+		e.add(i)
+	}
+	return e
+}
+
+// Deadline returns when the engine wants a Tick, at the latest; 0: not before something else happens.
+func (e *Engine) Deadline() Instant {
+	if len(e.timers) == 0 {
+		return 0
+	}
+	return e.timers[0].due
+}
+
+// Step tells the engine what happened and returns what has to be done, in this order. The effects are valid until the next Step.
+func (e *Engine) Step(now Instant, ev Event) []Effect {
+	e.effects, e.used = e.effects[:0], 0
+	if wall := ev.wall(); wall != 0 {
+		e.clock.observe(now, wall)
+	}
+	switch ev := ev.(type) {
+	case *Packet:
+		e.receive(now, ev)
+	case *Tick:
+	case *Sent:
+		e.sentAdvert(now, ev)
+	case *Links:
+		e.setLinks(now, ev.Links)
+	case *Configure:
+		e.configure(now, &ev.Plan)
+	case *Shutdown:
+		e.shutdown(now)
+	default:
+		panic(fmt.Sprintf("engine: unknown event %T", ev))
+	}
+	e.expire(now)
+	return e.effects
+}
+
+// expire feeds the deadlines that have come.
+func (e *Engine) expire(now Instant) {
+	for {
+		n, deadline := e.timers.next(now)
+		if n == nil {
+			return
+		}
+		in, reason := timer, reasonTimeout
+		if n.state == Master && now-deadline > n.interval() {
+			// More than two intervals since our last advert: the peers are about to take over or have done so.
+			in, reason = late, reasonLate
+		}
+		e.feed(n, in, now, reason)
+	}
+}
+
+func (e *Engine) emit(f Effect) { e.effects = append(e.effects, f) }
+
+func (e *Engine) logf(level Level, format string, args ...any) {
+	if e.machine.Sysctl.Log >= int(level) {
+		e.emit(&Log{Level: level, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+func (e *Engine) publish(c *carp) { e.emit(&Publish{Carp: c.cfg.Name}) }
+
+// count adds to a counter of the machine, and of the carp where it is known.
+func (e *Engine) count(c *carp, which config.Counter) {
+	e.stats[which]++
+	if c != nil {
+		c.stats[which]++
+	}
+}
+
+// interval returns the time between two adverts: advbase + advskew/256 s, 1/256 s when both are 0 (spec E.6, timers).
+func (n *node) interval() Instant {
+	units := int(n.carp.cfg.Advbase)<<8 | int(n.advskew)
+	return Instant(max(units, 1)) * second / 256
+}
+
+// armMasterDown makes a BACKUP wait three intervals, from now, for a master of either family (wire.md, choices 1 and 4).
+func (e *Engine) armMasterDown(n *node, now Instant) { e.timers.arm(n, now+3*n.interval()) }
+
+func (e *Engine) disarm(n *node, _ Instant) { n.deadline = 0 }
+
+// oddTimer: the text is the kernel's, for an event that should not be.
+func (e *Engine) oddTimer(n *node, _ Instant) {
+	e.logf(Debug, "%s: master_down event in INIT state", n.carp.cfg.Name)
+}
+
+// masterDown makes the node master: an advert at once, then the announcement, which is repeated after two more adverts for switches
+// that look at layer 3 (ip_carp.c: carp_master_down, sc_delayed_arp).
+func (e *Engine) masterDown(n *node, now Instant) {
+	e.count(n.carp, config.Preempt)
+	e.sendAdvert(n, now, false)
+	e.announce(n)
+	n.garp = 2
+	e.timers.arm(n, now+n.interval())
+}
+
+// advertise is what a MASTER's timer does.
+func (e *Engine) advertise(n *node, now Instant) {
+	e.sendAdvert(n, now, false)
+	due := n.garp == 1
+	n.garp = max(n.garp-1, 0)
+	if due || n.rival {
+		n.rival = false
+		e.announce(n)
+	}
+	e.timers.arm(n, now+n.interval())
+}
+
+// heardRival: another host answered for the address a moment ago. Clients and switches learn the truth with our next advert.
+func (e *Engine) heardRival(n *node, _ Instant) { n.rival = true }
+
+// announce is for the leader's MAC and all addresses.
+func (e *Engine) announce(n *node) {
+	c := n.carp
+	if n != c.nodes[0] {
+		return
+	}
+	addrs := make([]netip.Addr, 0, len(c.cfg.Addrs))
+	for _, p := range c.cfg.Addrs {
+		addrs = append(addrs, p.Addr())
+	}
+	e.emit(&Announce{Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: addrs})
+}
+
+// ensure asks for the carp's link as it has to be now.
+func (e *Engine) ensure(c *carp) {
+	if !c.attached || c.cfg.VHID() == 0 {
+		return
+	}
+	c.ensured = true
+	e.emit(&Ensure{
+		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: slices.Clone(c.cfg.Addrs),
+		Master: c.nodes[0].state == Master,
+	})
+}
+
+// remove takes the carp's link away.
+func (e *Engine) remove(c *carp) {
+	if c.ensured {
+		c.ensured = false
+		e.emit(&Remove{Carp: c.cfg.Name})
+	}
+}
+
+// halt makes every node INIT. With bowOut those that were master say so: a peer that hears it takes over at once. OpenBSD says so only on
+// `down`; we do whenever a master gives up its address by command, which saves clients three intervals.
+func (e *Engine) halt(c *carp, now Instant, reason string, bowOut bool) {
+	c.running = false
+	for _, n := range c.nodes {
+		wasMaster := n.state == Master
+		e.feed(n, halt, now, reason)
+		if wasMaster && bowOut {
+			e.sendAdvert(n, now, true)
+		}
+	}
+}
+
+// settle starts or stops a carp as its configuration and its carpdev demand (spec E.6, "Becoming RUNNING"; ip_carp.c: carp_setrun).
+func (e *Engine) settle(c *carp, now Instant, reason string) {
+	should := c.cfg.Up && c.cfg.VHID() != 0 && len(c.cfg.Addrs) > 0 && c.attached && !c.suppressed
+	switch {
+	case should && !c.running:
+		c.running = true
+		for _, n := range c.nodes {
+			e.feed(n, run, now, reasonRun)
+		}
+	case !should && c.running:
+		e.halt(c, now, reason, false)
+	}
+}
+
+// shutdown: every master bows out and every link goes, so that nobody answers for an address that nobody watches.
+func (e *Engine) shutdown(now Instant) {
+	for _, c := range e.ordered {
+		e.halt(c, now, reasonShutdown, true)
+	}
+	for _, c := range e.ordered {
+		e.remove(c)
+		e.publish(c)
+	}
+}
+
+func utoa(n uint8) string { return strconv.Itoa(int(n)) }
+
+// A ring holds the last counters that we sent: an advert that carries one of them is our own (wire.md, receiving rule 1).
+type ring struct {
+	counters [16]uint64
+	used     int
+}
+
+func (r *ring) add(counter uint64) {
+	r.counters[r.used%len(r.counters)] = counter
+	r.used++
+}
+
+func (r *ring) has(counter uint64) bool {
+	return slices.Contains(r.counters[:min(r.used, len(r.counters))], counter)
+}
+
+// A hashLog remembers whose wrong hashes were logged, so that each source is named once a minute, and a flood of sources costs
+// nothing but the memory here.
+type hashLog [8]struct {
+	src netip.Addr
+	at  Instant
+}
+
+const hashLogEvery = 60 * second
+
+// allow reports whether src may be logged now. When every place is taken by a source of the last minute, nobody else is.
+func (l *hashLog) allow(src netip.Addr, now Instant) bool {
+	free := -1
+	for i := range l {
+		switch {
+		case l[i].at == 0 || now-l[i].at >= hashLogEvery:
+			free = i
+		case l[i].src == src:
+			return false
+		}
+	}
+	if free < 0 {
+		return false
+	}
+	l[free].src, l[free].at = src, now
+	return true
+}

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"net/netip"
+
+	"carp/libcarp/config"
+)
+
+// An Instant is a time in nanoseconds on a monotonic clock that goes on while the machine is suspended (Linux: CLOCK_BOOTTIME). It
+// is greater than 0; as a deadline 0 means none.
+type Instant int64
+
+// A second, in Instants.
+const second Instant = 1e9
+
+// An Event is something that happened. Events are passed as pointers, so that a caller can use one again and again.
+type Event interface{ wall() int64 }
+
+// A Clock is what the wall clock said when an event happened, in milliseconds of Unix time. Only the sealed counter looks at it. 0: not known.
+type Clock struct{ Wall int64 }
+
+func (c Clock) wall() int64 { return c.Wall }
+
+// A Tick tells that it is late enough to look at the deadlines.
+type Tick struct{ Clock }
+
+// A Packet is one of protocol 112 that came in, and what the host knows of it.
+type Packet struct {
+	Clock
+	Carpdev  int // index of the interface that it came in through
+	Src, Dst netip.Addr
+	TTL      int
+	Payload  []byte // what follows the IP header; not kept
+}
+
+// Links tells all interfaces of the host that are not carps, as they are now.
+type Links struct {
+	Clock
+	Links []config.Link
+}
+
+// Configure puts a plan of [Engine.Plan] into force.
+type Configure struct {
+	Clock
+	Plan config.Plan
+}
+
+// Sent tells how the sending of an advert ended.
+type Sent struct {
+	Clock
+	Carp  string
+	Errno config.Errno // OK, or why it failed
+}
+
+// Shutdown tells that this engine ends: every master bows out and every link goes.
+type Shutdown struct{ Clock }

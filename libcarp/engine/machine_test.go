@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"testing"
+)
+
+// The whole table: every state and input, what follows and whether something is done. An input that is not listed is ignored.
+func TestMachine(t *testing.T) {
+	want := map[State]map[input]State{
+		Init:   {run: Backup, timer: Init},
+		Backup: {halt: Init, timer: Master, late: Master, heard: Backup, takeOver: Master, yield: Backup},
+		Master: {halt: Init, timer: Master, late: Backup, heard: Master, yield: Backup},
+	}
+	for s := State(0); s < states; s++ {
+		for in := input(0); in < inputs; in++ {
+			r := machine[s][in]
+			next, listed := want[s][in]
+			if listed != (r.do != nil) {
+				t.Errorf("%s, input %d: acted upon: %t, want %t", s, in, r.do != nil, listed)
+			}
+			if listed && r.next != next {
+				t.Errorf("%s, input %d: %s, want %s", s, in, r.next, next)
+			}
+			if !listed && r.next != 0 {
+				t.Errorf("%s, input %d: ignored, and yet a next state", s, in)
+			}
+
+			// and as it runs
+			h := newBackup(t, "")
+			n := h.e.carps["carp0"].nodes[0]
+			n.state = s
+			h.e.feed(n, in, h.now, "test")
+			if !listed {
+				next = s
+			}
+			if n.state != next {
+				t.Errorf("%s, input %d, run: %s, want %s", s, in, n.state, next)
+			}
+		}
+	}
+}
+
+func TestOrderOfEffects(t *testing.T) {
+	h := newBackup(t, "advskew 100")
+	got := brief(h.wait(3*356*second/256 + 1))
+	// address, advert, announcement, event (spec E.6, master_down)
+	if want := "answer, advert 1/100/0, announce [192.168.1.10], BACKUP>MASTER"; got != want {
+		t.Errorf("becoming master: %s\nwant %s", got, want)
+	}
+	if got, want := brief(h.hear(peer{base: 1})), "quiet, MASTER>BACKUP"; got != want {
+		t.Errorf("yielding: %s\nwant %s", got, want)
+	}
+}
+
+func TestMasterDownTime(t *testing.T) {
+	for _, c := range []struct {
+		words string
+		after Instant // from becoming BACKUP, or from the last advert
+	}{
+		{"advbase 1 advskew 0", 3 * second},
+		{"advbase 1 advskew 100", 3 * 356 * second / 256},
+		{"advbase 0 advskew 25", 3 * 25 * second / 256},
+		{"advbase 0 advskew 0", 3 * second / 256},
+		{"advbase 254 advskew 254", 3 * (254*256 + 254) * second / 256},
+	} {
+		h := newBackup(t, c.words)
+		h.wait(c.after - 1)
+		h.want("carp0", Backup)
+		h.hear(peer{base: 0, skew: 0, demote: 0})
+		h.want("carp0", Backup)
+		h.wait(c.after - 1)
+		h.want("carp0", Backup)
+		h.wait(1)
+		h.want("carp0", Master)
+	}
+}
+
+func TestAdvertsAndAnnouncements(t *testing.T) {
+	h := newBackup(t, "advskew 128")
+	h.wait(3*384*second/256 - 1)
+	at := map[string][]Instant{}
+	for i := 0; i < 5; i++ {
+		h.now = h.e.Deadline()
+		for _, f := range h.step(&Tick{}) {
+			switch f.(type) {
+			case *SendAdvert:
+				at["advert"] = append(at["advert"], h.now)
+			case *Announce:
+				at["announce"] = append(at["announce"], h.now)
+			}
+		}
+	}
+	start := at["advert"][0]
+	for i, a := range at["advert"] {
+		if want := start + Instant(i)*3*second/2; a != want {
+			t.Errorf("advert %d after %d, want %d", i, a-start, want-start)
+		}
+	}
+	if an := at["announce"]; len(at["advert"]) != 5 || len(an) != 2 || an[0] != start || an[1] != start+3*second {
+		t.Errorf("%d adverts, announcements %v; want 5, at once and with the second advert after", len(at["advert"]), an)
+	}
+}
+
+// A master that wakes more than two intervals after its last advert must not go on: others have taken over, or are about to.
+func TestLateMaster(t *testing.T) {
+	for _, c := range []struct {
+		late Instant
+		want State
+	}{{0, Master}, {second, Master}, {second + 1, Backup}, {3600 * second, Backup}} {
+		h := newMaster(t, "")
+		h.now = h.e.Deadline() + c.late
+		h.step(&Tick{})
+		if got := h.state("carp0"); got != c.want {
+			t.Errorf("%d ns late: %s, want %s", c.late, got, c.want)
+		}
+	}
+}
+
+func TestOddTimer(t *testing.T) {
+	h := newBackup(t, "")
+	h.must("carp0 down")
+	h.log = nil
+	n := h.e.carps["carp0"].nodes[0]
+	h.e.effects = nil
+	h.e.feed(n, timer, h.now, "")
+	if len(h.e.effects) != 1 || h.e.effects[0].(*Log).Text != "carp0: master_down event in INIT state" {
+		t.Errorf("effects %v", h.e.effects)
+	}
+}

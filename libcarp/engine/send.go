@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"net/netip"
+
+	"carp/libcarp/config"
+	"carp/libcarp/wire"
+)
+
+// packetMax is the longest packet that we send: an IPv6 header and an advert.
+const packetMax = 40 + wire.Size
+
+// sendErrorLimit is how many sends in a row must fail, times the number of nodes, before the host is demoted, and how many must succeed before
+// it no longer is (ip_carp.h: CARP_SENDAD_MAX_ERRORS, CARP_SENDAD_MIN_SUCCESS).
+const sendErrorLimit = 3
+
+// claims returns what the node's adverts say, and what it decides by: they must never differ.
+func (e *Engine) claims(n *node) terms {
+	return terms{advbase: n.carp.cfg.Advbase, advskew: n.advskew, demote: n.carp.demotion}
+}
+
+// source returns the address that the carp's adverts come from: the carpdev's first, else its own first.
+func (c *carp) source() netip.Addr {
+	for _, p := range c.link.Addrs {
+		if p.Addr().Is4() {
+			return p.Addr()
+		}
+	}
+	for _, p := range c.cfg.Addrs {
+		if p.Addr().Is4() {
+			return p.Addr()
+		}
+	}
+	return netip.IPv4Unspecified()
+}
+
+// advert takes the next of the adverts that Steps reuse.
+func (e *Engine) advert() *SendAdvert {
+	if e.used == len(e.adverts) {
+		e.adverts = append(e.adverts, new(SendAdvert))
+	}
+	e.used++
+	return e.adverts[e.used-1]
+}
+
+// sendAdvert builds and emits one advert of the node.
+func (e *Engine) sendAdvert(n *node, now Instant, bowOut bool) {
+	c, t := n.carp, e.claims(n)
+	if bowOut {
+		t.advbase, t.advskew = wire.BowOut, wire.BowOut
+	}
+	ad := wire.Advert{
+		Version: wire.Version, Type: wire.Type, Authlen: wire.Authlen,
+		VHID: n.vhid, Advbase: t.advbase, Advskew: t.advskew, Demote: t.demote,
+	}
+	random := e.random.Uint64()
+	ad.Seal(e.clock.stamp(now, random))
+	ad.HMAC = n.auth.Sum(ad.Counter)
+	n.sent.add(ad.Counter)
+
+	s := e.advert()
+	s.Carp, s.Carpdev, s.From, s.Dst, s.BowOut = c.cfg.Name, c.link.Index, config.VirtualMAC(n.vhid), wire.GroupIPv4, bowOut
+	s.Packet = s.buf[:wire.IPv4Header+wire.Size]
+	wire.MarshalIPv4(s.Packet, uint16(random>>16), c.source(), s.Dst)
+	ad.Marshal(s.Packet[wire.IPv4Header:])
+	e.count(c, config.Opackets) // before sending, failures included (spec E.8)
+	e.emit(s)
+}
+
+// sentAdvert takes note of how a send ended (spec E.8; ip_carp.c: carp_send_ad).
+func (e *Engine) sentAdvert(now Instant, ev *Sent) {
+	c := e.carps[ev.Carp]
+	if c == nil {
+		return
+	}
+	limit := sendErrorLimit * len(c.nodes)
+	switch {
+	case ev.Errno == config.OK && !c.failing:
+		c.sendErrors = 0
+	case ev.Errno == config.OK:
+		if c.sendSuccess++; c.sendSuccess >= limit {
+			c.failing, c.sendErrors, c.sendSuccess = false, 0, 0
+			e.demoted(c, -1, "< snderrors", now)
+		}
+	default:
+		if ev.Errno == config.ENOMEM {
+			e.count(c, config.Onomem)
+		} else {
+			e.logf(Warning, "%s: ip_output failed: %d", c.cfg.Name, ev.Errno)
+		}
+		c.sendSuccess = 0
+		if c.sendErrors++; c.sendErrors == limit && !c.failing {
+			c.failing = true
+			e.demoted(c, 1, "> snderrors", now)
+		}
+	}
+}
