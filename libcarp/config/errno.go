@@ -21,6 +21,7 @@ const (
 	ENOTTY        Errno = 25
 	ENOSPC        Errno = 28
 	EROFS         Errno = 30
+	EAGAIN        Errno = 35
 	EPROTONOSUPP  Errno = 43
 	EOPNOTSUPP    Errno = 45
 	EAFNOSUPPORT  Errno = 47
@@ -44,6 +45,7 @@ var errnoTexts = map[Errno]string{
 	ENOTTY:        "Inappropriate ioctl for device",
 	ENOSPC:        "No space left on device",
 	EROFS:         "Read-only file system",
+	EAGAIN:        "Resource temporarily unavailable",
 	EPROTONOSUPP:  "Protocol not supported",
 	EOPNOTSUPP:    "Operation not supported",
 	EAFNOSUPPORT:  "Address family not supported by protocol family",
@@ -63,7 +65,7 @@ func (e Errno) Error() string {
 }
 
 // An Error is why a request was refused: the number, which of its clauses failed (from 0), and, where the number alone does
-// not say enough, a sentence. Commands print the number's text as a BSD would; logs print the whole.
+// not say enough, a sentence. Without a sentence commands print the number's text as a BSD would, else the whole, as logs do.
 type Error struct {
 	Errno  Errno
 	Clause int

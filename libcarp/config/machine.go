@@ -118,8 +118,9 @@ func (p *Plan) Undo() Plan {
 	return Plan{Change: Change{Kind: p.Change.Kind, Name: p.Change.Name}, Interface: p.Before, Before: p.Interface}
 }
 
-// requestsKept is how many request ids are remembered for each target. A client retries its one request at once, so few suffice.
-const requestsKept = 16
+// requestsKept is how many request ids are remembered for each target. When an engine dies, as many clients as it may have had may ask
+// again, at once.
+const requestsKept = 64
 
 func remember(ids []string, id string) []string {
 	if id == "" {
@@ -314,11 +315,14 @@ func (g *merge) apply(name string, c Clause) Errno {
 	case DelAddr:
 		return g.delAddr(i.addrIndex(c.Addr.Addr()))
 	case DelFirst, DropFirst:
-		errno := g.delAddr(slices.IndexFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() == (c.Text == "inet") }))
+		errno := g.delAddr(slices.IndexFunc(i.Addrs, ofFamily(c.Text)))
 		if c.Word == DropFirst && errno == EADDRNOTAVAIL {
 			return OK
 		}
 		return errno
+	case DropAll:
+		for g.delAddr(slices.IndexFunc(i.Addrs, ofFamily(c.Text))) == OK {
+		}
 	case Order:
 		i.Order = c.N
 	case Request:
@@ -420,6 +424,11 @@ func (g *merge) addAddr(p netip.Prefix) Errno {
 	}
 	g.i.Up = true // ip_carp.c: SIOCSIFADDR
 	return OK
+}
+
+// ofFamily reports whether an address is of the family that the words call inet or inet6.
+func ofFamily(family string) func(netip.Prefix) bool {
+	return func(p netip.Prefix) bool { return p.Addr().Is4() == (family == "inet") }
 }
 
 // delAddr removes the n-th address. With the last one the interface goes down (ip_carp.c: carp_addr_updated).

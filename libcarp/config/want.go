@@ -103,7 +103,7 @@ func (m *Machine) LoadSysctl(cs []Clause) error {
 		case c.Word == SetSysctl && at != nil:
 			*at = c.N
 		default:
-			return fmt.Errorf("sysctl: %s: unknown", c)
+			return fmt.Errorf("sysctl: %s %s: unknown", c.Word, c.Text)
 		}
 	}
 	m.Sysctl, m.SysctlReqs = s, reqs
@@ -140,7 +140,7 @@ func (m *Machine) LoadGroups(cs []Clause) error {
 		case g != nil && c.Word == Request:
 			g.Requests = append(g.Requests, c.Text)
 		default:
-			return fmt.Errorf("groups: %s: not here", c)
+			return fmt.Errorf("groups: %s %s: not here", c.Word, c.Text)
 		}
 	}
 	m.Groups = groups

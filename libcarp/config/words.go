@@ -33,6 +33,7 @@ const (
 	Need      // create, unless it exists: what ifconfig does without being asked
 	DelFirst  // remove the first address of the family; there must be one
 	DropFirst // the same, where there may be none: what goes before an address without alias
+	DropAll   // remove every address of the family: -inet, -inet6
 	SetSysctl
 	Order
 	Request
@@ -47,7 +48,7 @@ const (
 	none kind = iota
 	number
 	text   // any bytes
-	name   // no blanks, not empty
+	name   // not empty; without blanks, quotes and slashes
 	prefix // address/length
 	family // inet or inet6
 )
@@ -80,6 +81,7 @@ var words = []wordInfo{
 	{Need, "need", none, 0, 0},
 	{DelFirst, "delete-first", family, 0, 0},
 	{DropFirst, "drop-first", family, 0, 0},
+	{DropAll, "drop-all", family, 0, 0},
 	{SetSysctl, "set", number, -1 << 31, 1<<31 - 1},
 	{Order, "order", number, 0, 1<<31 - 1},
 	{Request, "request", name, 0, 0},
@@ -117,7 +119,7 @@ func (w Word) String() string { return w.info().spelling }
 type Clause struct {
 	Word Word
 	N    int          // of words with a number
-	Text string       // of words with a text or a name; the variable of SetSysctl; the family of DelFirst and DropFirst
+	Text string       // of words with a text or a name; the variable of SetSysctl; the family of DelFirst, DropFirst and DropAll
 	Pass Pass         // of PassPhrase
 	Addr netip.Prefix // of AddAddr and DelAddr; host bits kept
 }
@@ -190,7 +192,7 @@ func ParseClause(spelling string, args ...string) (Clause, error) {
 	case info.arg == text:
 		c.Text = arg
 	case info.arg == name:
-		if arg == "" || strings.ContainsAny(arg, " \t\n/") {
+		if arg == "" || strings.ContainsAny(arg, " \t\n\"/") {
 			return Clause{}, fmt.Errorf("%s %q: invalid", spelling, arg)
 		}
 		c.Text = arg
@@ -229,7 +231,8 @@ func (c Clause) String() string {
 	return info.spelling + " " + c.Text
 }
 
-// ParseLine reads one line that [Clause.String] printed.
+// ParseLine reads one line that [Clause.String] printed. The error does not repeat a word that it does not know: in a damaged
+// line it may be the pass phrase.
 func ParseLine(line string) (Clause, error) {
 	fields, err := Fields(line)
 	if err != nil {
@@ -237,6 +240,9 @@ func ParseLine(line string) (Clause, error) {
 	}
 	if len(fields) == 0 {
 		return Clause{}, fmt.Errorf("empty line")
+	}
+	if _, _, ok := Lookup(fields[0]); !ok {
+		return Clause{}, fmt.Errorf("unknown word")
 	}
 	return ParseClause(fields[0], fields[1:]...)
 }

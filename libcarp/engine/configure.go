@@ -380,3 +380,17 @@ func (e *Engine) detach(c *carp, now Instant) {
 		e.demoted(c, -1, "detach", now)
 	}
 }
+
+// linkMade: a carp whose link cannot be made or mended gives way, and comes back as a backup once it can.
+func (e *Engine) linkMade(now Instant, ev *LinkMade) {
+	c := e.carps[ev.Carp]
+	if c == nil || c.broken == ev.Failed {
+		return
+	}
+	c.broken = ev.Failed
+	if c.broken {
+		e.halt(c, now, reasonNoLink, true)
+	}
+	e.settle(c, now, reasonNoLink)
+	e.publish(c)
+}

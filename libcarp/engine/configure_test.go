@@ -496,3 +496,20 @@ func TestUndo(t *testing.T) {
 		t.Error("carp5 is still there")
 	}
 }
+
+// Nobody is master without the address.
+func TestLinkCannotBeMade(t *testing.T) {
+	h := newMaster(t, "")
+	h.step(&LinkMade{Carp: "carp0", Failed: true})
+	if got, want := brief(h.last), "quiet, MASTER>INIT, advert 255/255/0 last"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := brief(h.wait(10 * second)); got != "" {
+		t.Errorf("and then %s", got)
+	}
+	h.step(&LinkMade{Carp: "carp0"})
+	h.want("carp0", Backup)
+	if got := brief(h.step(&LinkMade{Carp: "carp0"})) + brief(h.step(&LinkMade{Carp: "carp9", Failed: true})); got != "" {
+		t.Errorf("nothing new, and yet %s", got)
+	}
+}

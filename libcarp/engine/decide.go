@@ -63,7 +63,8 @@ type tie struct {
 	count  int
 }
 
-// yields counts one more tied advert and says whether it is for us to go. Between two of ours the lower address stays.
+// yields counts one more tied advert and says whether it is for us to go. Between two of ours the higher address stays; with the same
+// address on both (unnumbered carpdevs) both go, and whose timer runs out first is master.
 func (t *tie) yields(own, src netip.Addr, sealed bool) bool {
 	if t.src != src || t.sealed != sealed {
 		*t = tie{src: src, sealed: sealed}

@@ -70,6 +70,7 @@ type Level int
 
 // The levels in use (spec C.1).
 const (
+	Alert   Level = 1 // a wrong pass phrase: two masters until somebody looks
 	Crit    Level = 2 // BACKUP to MASTER and back
 	Err     Level = 3 // demotion
 	Warning Level = 4 // transitions from and to INIT, failures to send

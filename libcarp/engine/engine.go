@@ -15,6 +15,9 @@ type Random interface{ Uint64() uint64 }
 
 // An Engine is every virtual host of one machine. It is not safe for concurrent use.
 type Engine struct {
+	// Verbose makes it log everything, whatever net.inet.carp.log says.
+	Verbose bool
+
 	machine *config.Machine
 	random  Random
 	clock   hybridClock
@@ -46,6 +49,7 @@ type carp struct {
 	suppressed bool        // it exists and has lost its link: the host is demoted
 	running    bool
 	ensured    bool // a link was asked for
+	broken     bool // and could not be made
 	nodes      []*node
 	demotion   uint8 // the sum over its groups; see recount
 	stats      config.Stats
@@ -114,6 +118,8 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 		e.setLinks(now, ev.Links)
 	case *Configure:
 		e.configure(now, &ev.Plan)
+	case *LinkMade:
+		e.linkMade(now, ev)
 	case *Shutdown:
 		e.shutdown(now)
 	default:
@@ -142,7 +148,7 @@ func (e *Engine) expire(now Instant) {
 func (e *Engine) emit(f Effect) { e.effects = append(e.effects, f) }
 
 func (e *Engine) logf(level Level, format string, args ...any) {
-	if e.machine.Sysctl.Log >= int(level) {
+	if e.Verbose || e.machine.Sysctl.Log >= int(level) {
 		e.emit(&Log{Level: level, Text: fmt.Sprintf(format, args...)})
 	}
 }
@@ -246,7 +252,7 @@ func (e *Engine) halt(c *carp, now Instant, reason string, bowOut bool) {
 
 // settle starts or stops a carp as its configuration and its carpdev demand (spec E.6, "Becoming RUNNING"; ip_carp.c: carp_setrun).
 func (e *Engine) settle(c *carp, now Instant, reason string) {
-	should := c.cfg.Up && c.cfg.VHID() != 0 && len(c.cfg.Addrs) > 0 && c.attached && !c.suppressed
+	should := c.cfg.Up && c.cfg.VHID() != 0 && len(c.cfg.Addrs) > 0 && c.attached && !c.suppressed && !c.broken
 	switch {
 	case should && !c.running:
 		c.running = true

@@ -52,5 +52,13 @@ type Sent struct {
 	Errno config.Errno // OK, or why it failed
 }
 
+// LinkMade tells whether the link that the last [Ensure] asked for stands. While it does not, the carp cannot run: nobody may
+// be master without the address.
+type LinkMade struct {
+	Clock
+	Carp   string
+	Failed bool
+}
+
 // Shutdown tells that this engine ends: every master bows out and every link goes.
 type Shutdown struct{ Clock }

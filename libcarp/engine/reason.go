@@ -15,6 +15,7 @@ const (
 	reasonByHand      = "state set by hand"
 	reasonCarpdev     = "carpdev lost its link"
 	reasonNoCarpdev   = "carpdev gone"
+	reasonNoLink      = "link cannot be made"
 	reasonConfig      = "configuration changed"
 	reasonDown        = "interface is down"
 	reasonDestroy     = "interface destroyed"

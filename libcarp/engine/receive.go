@@ -64,8 +64,8 @@ func (e *Engine) receive(now Instant, p *Packet) {
 // wrongHash: OpenBSD says it at level 6 only and names nobody, but it is what one gets for two misconfigured hosts, both master
 // (wire.md, choice 9).
 func (e *Engine) wrongHash(c *carp, p *Packet, now Instant) {
-	if e.machine.Sysctl.Log >= 1 && c.hashLog.allow(p.Src, now) {
-		e.logf(1, "%s: incorrect hash from %s: pass phrase or address list differs", c.cfg.Name, p.Src)
+	if (e.Verbose || e.machine.Sysctl.Log >= int(Alert)) && c.hashLog.allow(p.Src, now) {
+		e.logf(Alert, "%s: incorrect hash from %s: pass phrase or address list differs", c.cfg.Name, p.Src)
 	}
 }
 
