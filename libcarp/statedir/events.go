@@ -1,0 +1,159 @@
+package statedir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// eventsMax is the size at which events becomes events.0; tests cannot wait that long.
+var eventsMax int64 = 1 << 20
+
+// timeFormat is RFC 3339 with milliseconds, always of the same length.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// An Event is a virtual host's change of state.
+type Event struct {
+	Number   int // from 1, without gaps unless the disk was full
+	Time     time.Time
+	Carp     string
+	From, To string // INIT, BACKUP or MASTER
+	Reason   string // words
+}
+
+// String prints the event as its line, without the newline.
+func (e Event) String() string {
+	return fmt.Sprintf("%d %s %s %s %s %s", e.Number, e.Time.UTC().Format(timeFormat), e.Carp, e.From, e.To, e.Reason)
+}
+
+// ParseEvent reads what [Event.String] printed.
+func ParseEvent(line string) (e Event, err error) {
+	f := strings.SplitN(line, " ", 6)
+	if len(f) != 6 {
+		return Event{}, fmt.Errorf("%d fields", len(f))
+	}
+	if e.Number, err = strconv.Atoi(f[0]); err != nil {
+		return Event{}, err
+	}
+	if e.Time, err = time.Parse(timeFormat, f[1]); err != nil {
+		return Event{}, err
+	}
+	e.Carp, e.From, e.To, e.Reason = f[2], f[3], f[4], f[5]
+	return e, nil
+}
+
+// Events returns those whose number is greater than after, as far as the files go back. Lines that make no sense are left out.
+func (d Dir) Events(after int) ([]Event, error) {
+	// In this order: when the files are rotated in between, the same lines come twice, which is seen, instead of never.
+	later, err := readEvents(d.events())
+	if err != nil {
+		return nil, err
+	}
+	earlier, err := readEvents(d.oldEvents())
+	if err != nil {
+		return nil, err
+	}
+	var all []Event
+	for _, e := range append(earlier, later...) {
+		if e.Number > after {
+			all = append(all, e)
+			after = e.Number
+		}
+	}
+	return all, nil
+}
+
+func readEvents(path string) (all []Event, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, line := range strings.Split(string(data), "\n") {
+		if e, err := ParseEvent(line); err == nil {
+			all = append(all, e)
+		}
+	}
+	return all, err
+}
+
+// An eventLog appends to events.
+type eventLog struct {
+	dir    Dir
+	file   *os.File
+	size   int64
+	number int // of the last event
+}
+
+// openEvents goes on where the files end. What an interrupted write has left of a line is cut off.
+func openEvents(d Dir) (*eventLog, error) {
+	all, err := d.Events(0)
+	if err != nil {
+		return nil, err
+	}
+	l := &eventLog{dir: d}
+	if len(all) > 0 {
+		l.number = all[len(all)-1].Number
+	}
+	if err := l.open(); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(d.events())
+	if err == nil {
+		l.size = int64(bytes.LastIndexByte(data, '\n') + 1)
+		err = l.file.Truncate(l.size)
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *eventLog) open() (err error) {
+	l.file, err = os.OpenFile(l.dir.events(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	l.size = 0
+	return l.file.Chmod(0o644)
+}
+
+// append numbers an event and writes its line, whole or not at all. A line that could not be written leaves a gap in the numbers.
+func (l *eventLog) append(e Event) (number int, err error) {
+	l.number++
+	e.Number = l.number
+	if l.size >= eventsMax || l.file == nil {
+		if err := l.rotate(); err != nil {
+			return l.number, err
+		}
+	}
+	n, err := l.file.WriteString(e.String() + "\n")
+	if err != nil {
+		return l.number, errors.Join(err, l.file.Truncate(l.size))
+	}
+	l.size += int64(n)
+	return l.number, nil
+}
+
+// rotate begins a new file. When a step fails, the next event tries again.
+func (l *eventLog) rotate() error {
+	l.close()
+	if err := os.Rename(l.dir.events(), l.dir.oldEvents()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return l.open()
+}
+
+func (l *eventLog) close() error {
+	if l.file == nil {
+		return nil
+	}
+	f := l.file
+	l.file = nil
+	return f.Close()
+}

@@ -1,0 +1,121 @@
+package statedir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"carp/libcarp/config"
+)
+
+// isRoot reports whether this process may edit; tests are somebody else.
+var isRoot = func() bool { return os.Geteuid() == 0 }
+
+// changeOffline stores a change for kernelsim's start, by the code that kernelsim uses, or checks it. The error is EWOULDBLOCK
+// when kernelsim runs after all: it or its engine has the lock.
+func (d Dir) changeOffline(v verb, ch config.Change) (Answer, error) {
+	if !isRoot() {
+		return Answer{Remark: NotRunning}, d.refuseOffline(ch)
+	}
+	if err := d.makeTop(); err != nil {
+		return Answer{}, failed(err)
+	}
+	edit, err := d.takeEdit()
+	if err != nil {
+		return Answer{}, failed(err)
+	}
+	defer edit.Close()
+	lock, err := d.tryLock()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return Answer{}, err
+	}
+	if err != nil {
+		return Answer{}, failed(err)
+	}
+	defer lock.Close()
+
+	if err := d.Prepare(); err != nil {
+		return Answer{}, failed(err)
+	}
+	m, err := d.loadFor(ch)
+	if err != nil {
+		return Answer{}, failed(err)
+	}
+	plan, err := m.Plan(ch, nil)
+	if err != nil {
+		return Answer{Remark: NotRunning}, err
+	}
+	a := Answer{Old: plan.Old, Remark: NotRunning}
+	if v == verbCheck || plan.Done {
+		return a, nil
+	}
+	m.Commit(plan)
+	if err := d.write(m, ch.Kind, ch.Name); err != nil {
+		return Answer{}, failed(err)
+	}
+	return a, nil
+}
+
+// refuseOffline is what somebody gets who may not edit. He cannot read want/ either, but he sees the status of what is there.
+func (d Dir) refuseOffline(ch config.Change) error {
+	all, err := d.idleInterfaces()
+	if err != nil && len(all) == 0 {
+		return failed(err)
+	}
+	m := config.NewMachine()
+	for _, st := range all {
+		m.Interfaces[st.Name] = config.NewInterface(st.Name, st.Order)
+	}
+	return m.Refuse(ch, nil)
+}
+
+// loadFor loads the machine for a change. Damage elsewhere is left for kernelsim to tell; damage to the very file that the
+// change would write anew is an error, since what it says would be lost.
+func (d Dir) loadFor(ch config.Change) (*config.Machine, error) {
+	m, damaged, err := d.loadMachine()
+	if err != nil {
+		return nil, err
+	}
+	for _, bad := range damaged {
+		if bad.file == wantFile(ch.Kind, ch.Name) {
+			return nil, fmt.Errorf("%w; remove the file to start anew", bad)
+		}
+	}
+	return m, nil
+}
+
+// write commits what a change of that kind has made of m, then shows it.
+func (d Dir) write(m *config.Machine, kind config.Kind, name string) error {
+	var want, status []byte
+	switch i := m.Interfaces[name]; {
+	case kind == config.ForGroup:
+		demotion := map[string]int{}
+		for name, g := range m.Groups {
+			demotion[name] = g.Demotion()
+		}
+		want, status = config.FormatWant(m.GroupClauses()), FormatGroups(demotion)
+	case kind == config.ForSysctl:
+		want, status = config.FormatWant(m.SysctlClauses()), FormatSysctl(m.Sysctl)
+	case i != nil:
+		st := StatusOf(i)
+		want, status = config.FormatWant(i.Clauses()), st.Format()
+	}
+	file := wantFile(kind, name)
+	if err := publishOrRemove(d.want(file), want, 0o600); err != nil {
+		return err
+	}
+	if err := publishOrRemove(d.status(file), status, 0o644); err != nil {
+		return err
+	}
+	return d.sweep()
+}
+
+// failed makes a refusal with a number of what went wrong with a file.
+func failed(err error) error {
+	if refused, ok := err.(*config.Error); ok {
+		return refused
+	}
+	return &config.Error{Errno: ErrnoOf(err), Msg: err.Error()}
+}

@@ -1,0 +1,108 @@
+package statedir
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"carp/libcarp/config"
+)
+
+var fullStatus = Status{
+	Name: "carp0", Order: 3, Index: 17, MTU: 1500, Up: true, Running: true, Lladdr: config.VirtualMAC(10),
+	Description: "a \"b\"\nc\tö", Carpdev: "em0", Advbase: 1,
+	Nodes:  []NodeStatus{{"MASTER", 10, 0}, {"BACKUP", 11, 100}},
+	Groups: []string{"carp", "egress"}, Addrs: nil,
+}
+
+func TestStatusIsReadBack(t *testing.T) {
+	st := fullStatus
+	st.Addrs = append(st.Addrs, prefix("10.0.0.1/24"), prefix("fd00::1/64"))
+	for _, want := range []Status{st, st.Idle(), StatusOf(config.NewInterface("carp1", 0))} {
+		got, err := ParseStatus(want.Format())
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v\nis read back as %+v, %v", want, got, err)
+		}
+	}
+}
+
+func TestStatusState(t *testing.T) {
+	if got := fullStatus.State(); got != "MASTER" {
+		t.Error(got)
+	}
+	idle := fullStatus.Idle()
+	if got := idle.State(); got != "INIT" || fullStatus.Nodes[0].State != "MASTER" {
+		t.Error(got)
+	}
+	one := Status{Nodes: []NodeStatus{{"BACKUP", 1, 0}}}
+	if got := one.State(); got != "BACKUP" {
+		t.Error(got)
+	}
+}
+
+func TestParseStatuses(t *testing.T) {
+	a, b := fullStatus, StatusOf(config.NewInterface("carp1", 0))
+	a.Description = "x\n" + StatusTag + "\ny" // must not pass for another status
+	all, err := parseStatuses(append(a.Format(), b.Format()...))
+	if err != nil || len(all) != 2 || !reflect.DeepEqual(all[0], a) || !reflect.DeepEqual(all[1], b) {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if all, err := parseStatuses(nil); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+func TestGroupsAndSysctlAreReadBack(t *testing.T) {
+	groups := map[string]int{"carp": 128, "egress": 0}
+	if got, err := ParseGroups(FormatGroups(groups)); err != nil || !reflect.DeepEqual(got, groups) {
+		t.Errorf("%v, %v", got, err)
+	}
+	s := config.Sysctl{Allow: 0, Preempt: -5, Log: 7}
+	if got, err := ParseSysctl(FormatSysctl(s)); err != nil || got != s {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := ParseSysctl([]byte("carp-sysctl 1\nfuture 3 4\n\nlog 5\n")); err != nil || got.Log != 5 {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, damaged := range []string{"", "carp-sysctl 2\n", "carp-sysctl 1\nlog\n", "carp-sysctl 1\nlog x\n"} {
+		if _, err := ParseSysctl([]byte(damaged)); err == nil {
+			t.Errorf("%q is read", damaged)
+		}
+	}
+	for _, damaged := range []string{"", "carp-groups 1\ndemote carp\n", "carp-groups 1\ndemote carp x\n"} {
+		if _, err := ParseGroups([]byte(damaged)); err == nil {
+			t.Errorf("%q is read", damaged)
+		}
+	}
+}
+
+// FuzzStatus: what is read at all is the same when it is printed and read again.
+func FuzzStatus(f *testing.F) {
+	st := fullStatus
+	st.Addrs = append(st.Addrs, prefix("10.0.0.1/24"), prefix("fd00::1/64"))
+	f.Add(st.Format())
+	f.Add([]byte(StatusTag + "\nname \"\"\nnode INIT 0 0\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		st, err := ParseStatus(data)
+		if err != nil {
+			return
+		}
+		// A field of a hostile file may need quotes that no real one does.
+		for _, s := range append(append([]string{st.Name, st.Carpdev}, st.Groups...), nodeStates(st)...) {
+			if strings.ContainsAny(s, " \t\n\"") || s == "" && s != st.Carpdev {
+				return
+			}
+		}
+		again, err := ParseStatus(st.Format())
+		if err != nil || !reflect.DeepEqual(again, st) {
+			t.Errorf("%+v\nis read back as %+v, %v", st, again, err)
+		}
+	})
+}
+
+func nodeStates(st Status) (states []string) {
+	for _, n := range st.Nodes {
+		states = append(states, n.State)
+	}
+	return states
+}

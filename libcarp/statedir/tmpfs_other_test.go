@@ -1,0 +1,7 @@
+//go:build !linux
+
+package statedir
+
+import "errors"
+
+func mountTiny(string) error { return errors.ErrUnsupported }
