@@ -1,0 +1,61 @@
+// Package host says what the loop asks of the operating system: links for the carp interfaces, adverts in and out,
+// announcements, and news of the host's own interfaces. Packages linux and bsd answer; package fake does in tests.
+package host
+
+import (
+	"net/netip"
+
+	"carp/libcarp/config"
+)
+
+// A Carp is what the link of one carp interface has to be.
+type Carp struct {
+	Name    string
+	Carpdev int            // index of the interface that it sits on
+	MAC     config.MAC     // of the link, and of the adverts of its leader
+	Addrs   []netip.Prefix // every shared address
+	Master  bool           // answers for the addresses; otherwise it is silent
+}
+
+// An Advert is a packet to be sent: all of it from the IP header on.
+type Advert struct {
+	Carpdev int
+	From    config.MAC
+	Dst     netip.Addr
+	Packet  []byte // the host does not keep it
+}
+
+// A Packet is one of protocol 112 that a carpdev received.
+type Packet struct {
+	Carpdev int
+	Src     netip.Addr
+	Dst     netip.Addr
+	TTL     int
+	Payload []byte // what follows the IP header, cut to what the header says; owned by the receiver
+}
+
+// A Host is one operating system's data plane. Send may be called from any goroutine and never waits for the network; the
+// other methods are called from one goroutine, one at a time, and may take milliseconds.
+type Host interface {
+	// Links tells all interfaces of the host except carps: at once, and again after each change. The latest word counts.
+	Links() <-chan []config.Link
+
+	// Packets delivers what the carpdevs of all ensured carps receive, never what this host sent itself.
+	Packets() <-chan Packet
+
+	// Ensure makes the carp's link what c says and returns the link's index. It does nothing to what is right already;
+	// a link without Master is silent when Ensure returns. The error carries a syscall.Errno.
+	Ensure(c Carp) (index int, err error)
+
+	// Remove takes the link away with all that was made for it. One that does not exist is no error.
+	Remove(name string) error
+
+	// Announce tells the carpdev's network that the addresses are at the carp's MAC: gratuitous ARP for IPv4.
+	Announce(c Carp, addrs []netip.Addr) error
+
+	// Send puts an advert on the wire. The error carries a syscall.Errno.
+	Send(a Advert) error
+
+	// Close removes every link, puts back what was changed on the carpdevs, and closes the channels.
+	Close() error
+}

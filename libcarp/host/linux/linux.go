@@ -1,0 +1,99 @@
+//go:build linux
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+
+	"carp/libcarp/config"
+	"carp/libcarp/host"
+)
+
+// Options are what a host has to know.
+type Options struct {
+	Mark   string               // the state directory: by it our links are known from those of others
+	Record *Record              // where the next engine finds what this one has changed; nil: nowhere
+	Logf   func(string, ...any) // for debugging; must not wait
+}
+
+// A Host is the data plane of one network namespace, the one that its process is in.
+type Host struct {
+	mark    string
+	logf    func(string, ...any)
+	netlink *netlink.Handle
+	links   chan []config.Link
+	packets chan host.Packet
+	ending  chan struct{}
+	work    sync.WaitGroup
+	quiet   int // the raw socket that keeps the kernel from answering adverts with ICMP errors
+
+	mu    sync.RWMutex
+	ports map[int]*port // by carpdev: Send finds them from any goroutine
+
+	// Of the one goroutine that calls the other methods.
+	made    map[string]made
+	sysctls *sysctls
+}
+
+var _ host.Host = (*Host)(nil)
+
+// made is what a carp's link is, so that the next Ensure need not ask.
+type made struct {
+	index int
+	carp  host.Carp
+}
+
+// Open opens the data plane. It needs CAP_NET_ADMIN and CAP_NET_RAW.
+func Open(o Options) (*Host, error) {
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
+	nl, err := netlink.NewHandle()
+	if err != nil {
+		return nil, fmt.Errorf("failed to open netlink: %w", err)
+	}
+	h := &Host{
+		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
+		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
+		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf),
+	}
+	if h.quiet, err = quietSocket(); err != nil {
+		nl.Close()
+		return nil, err
+	}
+	h.work.Add(1)
+	go h.watch()
+	return h, nil
+}
+
+// Links tells the host's own interfaces.
+func (h *Host) Links() <-chan []config.Link { return h.links }
+
+// Packets delivers adverts.
+func (h *Host) Packets() <-chan host.Packet { return h.packets }
+
+// Close removes every link, puts the sysctls back and ends.
+func (h *Host) Close() error {
+	var errs []error
+	for name := range h.made {
+		errs = append(errs, h.Remove(name))
+	}
+	h.sysctls.restoreAll() // of a carpdev that an engine before us used last
+	close(h.ending)
+	h.mu.Lock()
+	for index, p := range h.ports {
+		p.close()
+		delete(h.ports, index)
+	}
+	h.mu.Unlock()
+	h.netlink.Close()
+	closeFd(h.quiet)
+	h.work.Wait()
+	close(h.links)
+	close(h.packets)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,121 @@
+//go:build linux
+
+package linux
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// sysctls sets what the carps need under /proc/sys/net, and puts back what it has changed on carpdevs.
+type sysctls struct {
+	record *Record
+	logf   func(string, ...any)
+	saved  []savedSysctl
+}
+
+// A savedSysctl is what a carpdev's sysctl was before us.
+type savedSysctl struct {
+	index int
+	path  string
+	value string
+}
+
+func newSysctls(r *Record, logf func(string, ...any)) *sysctls {
+	s := &sysctls{record: r, logf: logf}
+	var err error
+	if s.saved, err = r.load(); err != nil {
+		logf("linux: %v", err)
+	}
+	return s
+}
+
+func conf(family, name, key string) string {
+	return "/proc/sys/net/" + family + "/conf/" + name + "/" + key
+}
+
+// forCarp: an address is answered for on its own link alone, with its MAC; packets that come in over the virtual MAC and leave through the carpdev pass
+// whatever rp_filter says of all interfaces; addresses survive their neighbours and the link going down; no IPv6 of the kernel's own.
+func (s *sysctls) forCarp(name string) {
+	for _, kv := range [][3]string{
+		{"ipv4", "arp_ignore", "1"}, {"ipv4", "rp_filter", "2"}, {"ipv4", "promote_secondaries", "1"},
+		{"ipv6", "addr_gen_mode", "1"}, {"ipv6", "accept_ra", "0"}, {"ipv6", "accept_dad", "0"}, {"ipv6", "keep_addr_on_down", "1"},
+	} {
+		if err := write(conf(kv[0], name, kv[1]), kv[2]); err != nil && !errors.Is(err, fs.ErrNotExist) { // no IPv6 here
+			s.logf("linux: %v", err)
+		}
+	}
+}
+
+// forCarpdev: it does not answer for the shared addresses, and never asks in their name: a who-has from the shared address with the
+// carpdev's MAC would teach clients the wrong one.
+func (s *sysctls) forCarpdev(name string, index int) {
+	for _, kv := range [][2]string{{"arp_ignore", "1"}, {"arp_announce", "2"}} {
+		path := conf("ipv4", name, kv[0])
+		old, err := os.ReadFile(path)
+		if err != nil {
+			s.logf("linux: %v", err)
+			continue
+		}
+		value := strings.TrimSpace(string(old))
+		if value == kv[1] {
+			continue
+		}
+		if !s.has(index, path) {
+			s.saved = append(s.saved, savedSysctl{index, path, value})
+			s.store() // before the change, so that a crash loses nothing
+		}
+		if err := write(path, kv[1]); err != nil {
+			s.logf("linux: %v", err)
+		}
+	}
+}
+
+func (s *sysctls) has(index int, path string) bool {
+	for _, v := range s.saved {
+		if v.index == index && v.path == path {
+			return true
+		}
+	}
+	return false
+}
+
+// restore puts the sysctls of a carpdev back.
+func (s *sysctls) restore(index int) {
+	s.restoreIf(func(v savedSysctl) bool { return v.index == index })
+}
+
+// restoreAll puts everything back.
+func (s *sysctls) restoreAll() { s.restoreIf(func(savedSysctl) bool { return true }) }
+
+func (s *sysctls) restoreIf(wanted func(savedSysctl) bool) {
+	var rest []savedSysctl
+	for _, v := range s.saved {
+		if !wanted(v) {
+			rest = append(rest, v)
+			continue
+		}
+		if err := write(v.path, v.value); err != nil && !errors.Is(err, fs.ErrNotExist) { // the carpdev is gone
+			s.logf("linux: %v", err)
+		}
+	}
+	s.saved = rest
+	s.store()
+}
+
+func (s *sysctls) store() {
+	if err := s.record.store(s.saved); err != nil {
+		s.logf("linux: %v", err)
+	}
+}
+
+func write(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,123 @@
+//go:build linux
+
+package linux
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"carp/libcarp/config"
+)
+
+// rcvBuffer is what the kernel may queue of news: many links change at once when a host with hundreds of carps loses a carpdev.
+const rcvBuffer = 4 << 20
+
+// watch tells the host's interfaces, now and whenever they change. When the kernel had to drop news, it asks for everything again.
+func (h *Host) watch() {
+	defer h.work.Done()
+	for {
+		if err := h.follow(); err != nil {
+			h.logf("linux: interfaces: %v", err)
+		}
+		select {
+		case <-h.ending:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// follow subscribes first and lists then, so that nothing is missed in between. It returns when a subscription ends.
+func (h *Host) follow() error {
+	done := make(chan struct{})
+	defer close(done)
+	links, addrs := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64)
+	report := func(err error) { h.logf("linux: netlink: %v", err) }
+	err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ErrorCallback: report, ReceiveBufferSize: rcvBuffer, ReceiveBufferForceSize: true})
+	if err != nil {
+		return fmt.Errorf("failed to subscribe to links: %w", err)
+	}
+	err = netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{ErrorCallback: report, ReceiveBufferSize: rcvBuffer, ReceiveBufferForceSize: true})
+	if err != nil {
+		return fmt.Errorf("failed to subscribe to addresses: %w", err)
+	}
+	carps := map[int]bool{} // indexes of carps' links: what happens to them is our own doing
+	var last []config.Link
+	for {
+		now, err := h.list(carps)
+		if err != nil {
+			return fmt.Errorf("failed to list: %w", err)
+		}
+		if last == nil || !slices.EqualFunc(last, now, func(a, b config.Link) bool { return a.Equal(&b) }) {
+			h.tell(now)
+			last = now
+		}
+		for news := false; !news; {
+			select {
+			case u, ok := <-links:
+				if !ok {
+					return fmt.Errorf("the subscription to links ended")
+				}
+				news = !isCarp(u.Link) && !carps[u.Link.Attrs().Index]
+			case u, ok := <-addrs:
+				if !ok {
+					return fmt.Errorf("the subscription to addresses ended")
+				}
+				news = !carps[u.LinkIndex]
+			case <-h.ending:
+				return nil
+			}
+		}
+	}
+}
+
+// tell replaces what was told and not yet taken.
+func (h *Host) tell(links []config.Link) {
+	select {
+	case <-h.links:
+	default:
+	}
+	h.links <- links
+}
+
+// list returns all interfaces but carps, by index, and notes the carps.
+func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
+	all, err := netlink.LinkList()
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	of := map[int][]netip.Prefix{}
+	for _, a := range addrs {
+		if p, ok := prefixOf(a.IPNet); ok {
+			of[a.LinkIndex] = append(of[a.LinkIndex], p)
+		}
+	}
+	clear(carps)
+	links := []config.Link{}
+	for _, l := range all {
+		a := l.Attrs()
+		if isCarp(l) {
+			carps[a.Index] = true
+			continue
+		}
+		c := config.Link{
+			Index: a.Index, Name: a.Name, MTU: a.MTU, Addrs: of[a.Index],
+			Up: a.RawFlags&unix.IFF_UP != 0, Running: a.RawFlags&unix.IFF_RUNNING != 0,
+			Ethernet: a.EncapType == "ether", Multicast: a.RawFlags&unix.IFF_MULTICAST != 0, Loopback: a.Flags&net.FlagLoopback != 0,
+		}
+		copy(c.MAC[:], a.HardwareAddr)
+		links = append(links, c)
+	}
+	slices.SortFunc(links, func(a, b config.Link) int { return a.Index - b.Index })
+	return links, nil
+}
