@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	crand "crypto/rand"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"carp/libcarp/loop"
+	"carp/libcarp/statedir"
+)
+
+// runEngine is the engine process; it returns the exit code.
+func runEngine(args []string) int {
+	logs := newLogger(os.Stderr)
+	defer logs.close()
+	if err := serve(statedir.Dir(args[0]), len(args) > 1, logs); err != nil {
+		logs.printf("kernelsim: %v", err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs the loop until SIGTERM, or until the supervisor is gone.
+func serve(dir statedir.Dir, verbose bool, logs *logger) error {
+	if err := confine(); err != nil {
+		return err
+	}
+	// Neither a terminal that goes nor a reader of our log that dies may end the engine.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	go func() { // the supervisor never writes: this ends when it does
+		io.Copy(io.Discard, os.NewFile(fdAlive, "alive"))
+		stop()
+	}()
+
+	held, err := statedir.Inherit(fdLock, fdCtl)
+	if err != nil {
+		return err
+	}
+	machine, err := dir.LoadMachine()
+	if err != nil {
+		logs.printf("kernelsim: %v", err) // what could be read counts
+	}
+	debug := func(string, ...any) {}
+	if verbose {
+		debug = logs.printf
+	}
+	h, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, debug)
+	if err != nil {
+		return err
+	}
+	store, err := statedir.OpenStore(dir, logs.printf)
+	if err != nil {
+		h.Close()
+		return err
+	}
+	defer store.Close()
+	var seed [32]byte
+	if _, err := crand.Read(seed[:]); err != nil {
+		h.Close()
+		return fmt.Errorf("failed to read random bytes: %w", err)
+	}
+	l := loop.New(loop.Options{
+		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Log: logs.log, Verbose: verbose,
+	})
+	server := statedir.NewServer(held.Listener, l)
+	defer server.Close()
+	return l.Run(ctx, server, func() {
+		if _, err := os.NewFile(fdReady, "ready").Write([]byte{1}); err != nil {
+			debug("kernelsim: ready: %v", err)
+		}
+	})
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"carp/libcarp/statedir"
+)
+
+// The descriptors that an engine process inherits, from 3 on.
+const (
+	fdLock   = 3 + iota // so that nobody starts beside an engine that has outlived its supervisor
+	fdCtl               // the listening socket: commands can connect as long as the supervisor lives
+	fdAlive             // reads end of file when the supervisor is gone
+	fdReady             // the engine writes a byte when it serves
+	fdRecord            // what the next engine needs to know of this one
+)
+
+// stopWithin is how long an engine may take to bow out and clear up.
+const stopWithin = 5 * time.Second
+
+// Between deaths of the engine the pause grows from the first to the second; after quiet time it starts anew.
+const (
+	pauseMin = 100 * time.Millisecond
+	pauseMax = 5 * time.Second
+	quiet    = 60 * time.Second
+)
+
+// A supervisor holds what must outlive an engine, and keeps one running. It parses nothing from outside and never accepts
+// a connection.
+type supervisor struct {
+	dir     statedir.Dir
+	verbose bool
+	stderr  io.Writer
+
+	held   *statedir.Held
+	ctl    *os.File
+	record *os.File
+}
+
+// run returns when it is told to end, or when no engine can run at all.
+func (s *supervisor) run() (err error) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+
+	if s.held, err = statedir.Acquire(s.dir); err != nil {
+		return err
+	}
+	defer s.held.Close()
+	if s.ctl, err = s.held.Listener.File(); err != nil {
+		return err
+	}
+	defer s.ctl.Close()
+	if s.record, err = newRecord(); err != nil {
+		return err
+	}
+	defer s.record.Close()
+
+	pause := time.Duration(0)
+	for first := true; ; first = false {
+		started := time.Now()
+		e, err := s.start()
+		if err != nil {
+			return fmt.Errorf("failed to start the engine: %w", err)
+		}
+		select {
+		case sig := <-signals:
+			return s.stop(e, sig)
+		case err := <-e.ended:
+			served := e.served()
+			e.close()
+			if first && !served {
+				return errors.New("the engine did not start") // it has said why
+			}
+			if time.Since(started) > quiet {
+				pause = 0
+			}
+			fmt.Fprintf(s.stderr, "kernelsim: the engine ended (%v), starting it again\n", reason(err))
+		}
+		select {
+		case <-signals:
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(max(2*pause, pauseMin), pauseMax)
+	}
+}
+
+func reason(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}
+
+// An engineProcess is a running engine.
+type engineProcess struct {
+	cmd   *exec.Cmd
+	alive *os.File // closing it tells the engine that the supervisor is gone
+	ready *os.File
+	ended chan error
+}
+
+// start runs an engine process: this very program.
+func (s *supervisor) start() (*engineProcess, error) {
+	aliveR, aliveW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer aliveR.Close()
+	readyR, readyW, err := os.Pipe()
+	if err != nil {
+		aliveW.Close()
+		return nil, err
+	}
+	defer readyW.Close()
+	cmd := exec.Command(self())
+	cmd.Args = []string{engineName, string(s.dir)}
+	if s.verbose {
+		cmd.Args = append(cmd.Args, "-v")
+	}
+	cmd.Stderr = s.stderr
+	cmd.ExtraFiles = []*os.File{s.held.Lock, s.ctl, aliveR, readyW, s.record}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a ^C is for the supervisor, which then asks the engine to end
+	if err := cmd.Start(); err != nil {
+		aliveW.Close()
+		readyR.Close()
+		return nil, err
+	}
+	e := &engineProcess{cmd: cmd, alive: aliveW, ready: readyR, ended: make(chan error, 1)}
+	go func() { e.ended <- cmd.Wait() }()
+	return e, nil
+}
+
+// served reports whether an engine that has ended had come as far as to serve.
+func (e *engineProcess) served() bool {
+	n, _ := e.ready.Read(make([]byte, 1))
+	return n == 1
+}
+
+func (e *engineProcess) close() {
+	e.alive.Close()
+	e.ready.Close()
+}
+
+// stop lets the engine bow out and clear up.
+func (s *supervisor) stop(e *engineProcess, sig os.Signal) error {
+	defer e.close()
+	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case err := <-e.ended:
+		if err != nil {
+			return fmt.Errorf("the engine ended badly: %w", err)
+		}
+		return nil
+	case <-time.After(stopWithin):
+		e.cmd.Process.Kill()
+		<-e.ended
+		return fmt.Errorf("the engine did not end within %v of %v", stopWithin, sig)
+	}
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"carp/libcarp/config"
+	"carp/libcarp/host"
+	"carp/libcarp/host/linux"
+	"carp/libcarp/statedir"
+)
+
+// supported reports whether there is a back end for this system.
+func supported() error { return nil }
+
+// self is the program that runs, even when another one has its place on disk by now.
+func self() string { return "/proc/self/exe" }
+
+// confine keeps the pass phrases out of core dumps, and other users' debuggers away.
+func confine() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("failed to forbid core dumps: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("failed to forbid core dumps: %w", err)
+	}
+	return nil
+}
+
+// newRecord makes the memory in which an engine leaves what the next one needs.
+func newRecord() (*os.File, error) {
+	fd, err := unix.MemfdCreate("carp-record", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("failed to make the record: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "record"), nil
+}
+
+// openHost opens the data plane, silences what a dead engine left and takes away what is not wanted any more.
+func openHost(dir statedir.Dir, record *os.File, m *config.Machine, debug func(string, ...any)) (host.Host, error) {
+	h, err := linux.Open(linux.Options{Mark: string(dir), Record: linux.NewRecord(record), Logf: debug})
+	if err != nil {
+		return nil, err
+	}
+	keep := map[string]bool{}
+	for name := range m.Interfaces {
+		keep[name] = true
+	}
+	if err := h.Adopt(keep); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// checkAll says for each thing that kernelsim needs whether it is here; it returns the exit code.
+func checkAll(dir statedir.Dir, w io.Writer) int {
+	code := 0
+	say := func(what string, err error) {
+		if err == nil {
+			fmt.Fprintf(w, "ok\t%s\n", what)
+			return
+		}
+		fmt.Fprintf(w, "no\t%s: %v\n", what, err)
+		code = 1
+	}
+	m, err := dir.LoadMachine()
+	say(fmt.Sprintf("configuration in %s", dir), err)
+	if m != nil {
+		for _, i := range m.Sorted() {
+			if i.Carpdev != "" {
+				_, err := os.Stat("/sys/class/net/" + i.Carpdev)
+				say(fmt.Sprintf("%s: carpdev %s", i.Name, i.Carpdev), err)
+			}
+		}
+	}
+	for _, c := range linux.Checks() {
+		say(c.What, c.Err)
+	}
+	return code
+}

@@ -1,0 +1,29 @@
+//go:build !linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"carp/libcarp/config"
+	"carp/libcarp/host"
+	"carp/libcarp/statedir"
+)
+
+// supported reports whether there is a back end for this system.
+func supported() error { return fmt.Errorf("no back end for %s yet", runtime.GOOS) }
+
+func self() string { return os.Args[0] }
+
+func confine() error { return supported() }
+
+func newRecord() (*os.File, error) { return nil, supported() }
+
+func openHost(statedir.Dir, *os.File, *config.Machine, func(string, ...any)) (host.Host, error) {
+	return nil, supported()
+}
+
+func checkAll(statedir.Dir, io.Writer) int { return 1 }

@@ -1,0 +1,270 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"carp/libcarp/config"
+	"carp/libcarp/engine"
+	"carp/libcarp/host"
+	"carp/libcarp/statedir"
+)
+
+// retryEvery is how often a link that could not be made is tried again, and how often status/stats is written.
+const retryEvery = time.Second
+
+// Options are what a loop joins.
+type Options struct {
+	Machine *config.Machine
+	Host    host.Host
+	Store   *statedir.Store
+	Clock   Clock         // nil: the system's
+	Random  engine.Random // of the counters; has to be unpredictable
+	Log     func(level engine.Level, text string)
+	Verbose bool // the engine logs everything
+}
+
+// A Loop runs one engine.
+type Loop struct {
+	Options
+	engine *engine.Engine
+	server *statedir.Server
+	hands  *hands
+
+	requests chan *request
+	posted   chan func() // what hands and store have to tell, run by the loop
+	ended    chan struct{}
+
+	packet  engine.Packet // the events that come often are used again
+	tick    engine.Tick
+	outcome []engine.Sent
+	stats   config.Stats
+
+	current *request // the change that is being carried out
+	waiting []*request
+	failure error           // of the current change
+	broken  map[string]bool // carps whose link could not be made
+	gen     int
+}
+
+// New returns a loop. Give it to [statedir.NewServer] as the handler of changes, then call Run.
+func New(o Options) *Loop {
+	if o.Clock == nil {
+		o.Clock = SystemClock{}
+	}
+	e := engine.New(o.Machine, o.Random)
+	e.Verbose = o.Verbose
+	return &Loop{
+		Options: o, engine: e, hands: newHands(o.Host),
+		requests: make(chan *request), posted: make(chan func()), ended: make(chan struct{}), broken: map[string]bool{},
+	}
+}
+
+// Run works until ctx is done; then every master bows out, the links go, and the status says INIT. The server shows what there is to see; it is
+// started here, and then serving is called.
+func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func()) error {
+	l.server = server
+	handsDone := make(chan struct{})
+	go func() { l.hands.work(); close(handsDone) }()
+	defer close(l.ended)
+
+	// Clients are answered once what they will see is true.
+	l.Store.OnEvent(server.PublishEvent)
+	l.publishAll()
+	select {
+	case links := <-l.Host.Links():
+		l.step(&engine.Links{Clock: l.wall(), Links: links})
+	case <-ctx.Done():
+	}
+	l.hands.ask(func() {
+		server.Start()
+		serving()
+	})
+
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	second := time.NewTicker(retryEvery)
+	defer second.Stop()
+	for {
+		l.arm(timer)
+		select {
+		case links, ok := <-l.Host.Links():
+			if !ok {
+				return fmt.Errorf("the host tells nothing of its interfaces any more")
+			}
+			l.step(&engine.Links{Clock: l.wall(), Links: links})
+		case p, ok := <-l.Host.Packets():
+			if !ok {
+				return fmt.Errorf("the host delivers no packets any more")
+			}
+			l.packet = engine.Packet{Clock: l.wall(), Carpdev: p.Carpdev, Src: p.Src, Dst: p.Dst, TTL: p.TTL, Payload: p.Payload}
+			l.step(&l.packet)
+		case <-timer.C:
+			l.tick.Clock = l.wall()
+			l.step(&l.tick)
+		case r := <-l.requests:
+			l.begin(r)
+		case f := <-l.posted:
+			f()
+		case <-second.C:
+			l.eachSecond()
+		case <-ctx.Done():
+			return l.shutdown(handsDone)
+		}
+	}
+}
+
+func (l *Loop) wall() engine.Clock { return engine.Clock{Wall: l.Clock.Wall()} }
+
+// arm sets the timer to the engine's deadline. A tick too many does no harm.
+func (l *Loop) arm(timer *time.Timer) {
+	d := time.Hour
+	if deadline := l.engine.Deadline(); deadline != 0 {
+		d = max(time.Duration(deadline-l.Clock.Now()), 0)
+	}
+	timer.Reset(d)
+}
+
+// step tells the engine what happened and does what it asks for. How sends ended is told when all of that is under way.
+func (l *Loop) step(ev engine.Event) {
+	for {
+		for _, f := range l.engine.Step(l.Clock.Now(), ev) {
+			l.do(f)
+		}
+		if len(l.outcome) == 0 {
+			break
+		}
+		sent := l.outcome[0]
+		l.outcome = append(l.outcome[:0], l.outcome[1:]...)
+		ev = &sent
+	}
+	if s := l.engine.Stats(); s != l.stats {
+		l.stats = s
+		l.server.PublishStats(s)
+	}
+}
+
+// do carries out one effect.
+func (l *Loop) do(f engine.Effect) {
+	switch f := f.(type) {
+	case *engine.SendAdvert:
+		l.send(f)
+	case *engine.Ensure:
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Master: f.Master}
+		l.hands.ask(func() { l.ensure(c) })
+	case *engine.Remove:
+		l.hands.ask(func() {
+			if err := l.hands.remove(f.Carp); err != nil {
+				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
+			}
+		})
+	case *engine.Announce:
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Master: true}
+		l.hands.ask(func() {
+			if err := l.Host.Announce(c, f.Addrs); err != nil {
+				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
+			}
+		})
+	case *engine.Transition:
+		e := statedir.Event{Carp: f.Carp, From: f.From.String(), To: f.To.String(), Reason: f.Reason}
+		l.hands.ask(func() { l.Store.Event(e) })
+	case *engine.Publish:
+		l.publish(f.Carp)
+	case *engine.PublishGroups:
+		l.publishGroups()
+	case *engine.Persist:
+		if v, ok := l.engine.View(f.Carp); ok {
+			l.Store.Want(config.ForInterface, f.Carp, config.FormatWant(v.Interface.Clauses()), l.logError)
+		}
+	case *engine.Log:
+		l.Log(f.Level, f.Text)
+	default:
+		panic(fmt.Sprintf("loop: unknown effect %T", f))
+	}
+}
+
+func (l *Loop) logError(err error) {
+	if err != nil {
+		l.post(func() { l.Log(engine.Err, err.Error()) })
+	}
+}
+
+// send puts an advert on the wire at once. A bow-out waits for the hands: the link must be silent before a peer takes over.
+func (l *Loop) send(f *engine.SendAdvert) {
+	a := host.Advert{Carpdev: f.Carpdev, From: f.From, Dst: f.Dst, Packet: f.Packet}
+	if f.BowOut {
+		a.Packet = append([]byte(nil), a.Packet...)
+		l.hands.ask(func() {
+			if err := l.Host.Send(a); err != nil {
+				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: bow-out: %v", f.Carp, err)) })
+			}
+		})
+		return
+	}
+	l.outcome = append(l.outcome, engine.Sent{Clock: l.tick.Clock, Carp: f.Carp, Errno: statedir.ErrnoOf(l.Host.Send(a))})
+}
+
+// post hands something to the loop. After its end nobody listens.
+func (l *Loop) post(f func()) {
+	select {
+	case l.posted <- f:
+	case <-l.ended:
+	}
+}
+
+// ensure makes a link, as part of the hands' work, and tells the loop when that begins or ceases to fail.
+func (l *Loop) ensure(c host.Carp) {
+	err := l.hands.ensure(c)
+	l.post(func() { l.ensured(c.Name, err) })
+}
+
+func (l *Loop) ensured(name string, err error) {
+	if err != nil && l.current != nil && l.current.change.Kind == config.ForInterface && l.current.change.Name == name {
+		l.failure = err
+		return
+	}
+	failed := err != nil
+	if failed == l.broken[name] {
+		return
+	}
+	if failed {
+		l.Log(engine.Err, fmt.Sprintf("%s: %v", name, err))
+		l.broken[name] = true
+	} else {
+		delete(l.broken, name)
+	}
+	l.step(&engine.LinkMade{Clock: l.wall(), Carp: name, Failed: failed})
+}
+
+// eachSecond tries again what failed, and writes the counters down.
+func (l *Loop) eachSecond() {
+	l.Store.Status("stats", l.stats.Format())
+	for name := range l.broken {
+		l.hands.ask(func() {
+			if c, ok := l.hands.carps[name]; ok {
+				l.ensure(c)
+				return
+			}
+			l.post(func() { delete(l.broken, name) })
+		})
+	}
+}
+
+// shutdown leaves nothing behind: no master, no link, no state but INIT.
+func (l *Loop) shutdown(handsDone <-chan struct{}) error {
+	l.step(&engine.Shutdown{Clock: l.wall()})
+	l.hands.end()
+	for {
+		select {
+		case f := <-l.posted:
+			f()
+			continue
+		case <-handsDone:
+		}
+		break
+	}
+	err := l.Host.Close()
+	l.Store.Status("stats", l.stats.Format())
+	return err
+}

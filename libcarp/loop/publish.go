@@ -1,0 +1,56 @@
+package loop
+
+import (
+	"carp/libcarp/config"
+	"carp/libcarp/statedir"
+)
+
+// publishAll tells everything there is to see, at the start.
+func (l *Loop) publishAll() {
+	for _, name := range l.engine.Names() {
+		l.publish(name)
+	}
+	l.publishGroups()
+	l.publishSysctl()
+	l.server.PublishStats(l.stats)
+}
+
+// publish tells what can be seen of a carp now, once the hands have made it true.
+func (l *Loop) publish(name string) {
+	v, ok := l.engine.View(name)
+	if !ok {
+		l.hands.ask(func() {
+			l.server.RemoveInterface(name)
+			l.Store.Status(name, nil)
+		})
+		return
+	}
+	s := statedir.StatusOf(v.Interface.Clone())
+	s.MTU, s.Running = v.MTU, v.Running
+	if !v.Attached {
+		s.Carpdev, s.Lladdr = "", config.MAC{}
+	}
+	for n, state := range v.States {
+		s.Nodes[n].State = state.String()
+	}
+	l.hands.ask(func() {
+		s.Index = l.hands.index[name]
+		l.server.PublishInterface(s)
+		l.Store.Status(name, s.Format())
+	})
+}
+
+func (l *Loop) publishGroups() {
+	demotion := map[string]int{}
+	for name := range l.engine.Machine().Groups {
+		demotion[name] = l.engine.GroupDemotion(name)
+	}
+	l.server.PublishGroups(demotion)
+	l.Store.Status("groups", statedir.FormatGroups(demotion))
+}
+
+func (l *Loop) publishSysctl() {
+	s := l.engine.Machine().Sysctl
+	l.server.PublishSysctl(s)
+	l.Store.Status("sysctl", statedir.FormatSysctl(s))
+}
