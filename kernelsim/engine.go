@@ -34,15 +34,15 @@ func serve(dir statedir.Dir, verbose bool, logs *logger) error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	go func() { // the supervisor never writes: this ends when it does
-		io.Copy(io.Discard, os.NewFile(fdAlive, "alive"))
-		stop()
-	}()
-
 	held, err := statedir.Inherit(fdLock, fdCtl)
 	if err != nil {
 		return err
 	}
+	go func() { // the supervisor never writes: this ends when it does
+		io.Copy(io.Discard, os.NewFile(fdAlive, "alive"))
+		held.Listener.Close() // so that the next one sees at once that nobody serves any more
+		stop()
+	}()
 	machine, err := dir.LoadMachine()
 	if err != nil {
 		logs.printf("kernelsim: %v", err) // what could be read counts

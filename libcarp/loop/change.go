@@ -2,7 +2,10 @@ package loop
 
 import (
 	"bytes"
+	"errors"
 	"maps"
+	"strings"
+	"syscall"
 
 	"carp/libcarp/config"
 	"carp/libcarp/engine"
@@ -63,7 +66,7 @@ func (l *Loop) persist(r *request, want []byte, then func(error)) {
 // persisted puts the change into force.
 func (l *Loop) persisted(r *request, err error) {
 	if err != nil {
-		l.finish(r, &config.Error{Errno: statedir.ErrnoOf(err), Msg: err.Error()})
+		l.finish(r, &config.Error{Errno: statedir.ErrnoOf(err), Msg: without(err)})
 		return
 	}
 	// The engine may have chosen a carpdev since: merge again, with what is true now.
@@ -89,12 +92,21 @@ func (l *Loop) applied(r *request) {
 		l.finish(r, nil)
 		return
 	}
-	refused := &config.Error{Errno: statedir.ErrnoOf(l.failure), Clause: max(len(r.change.Clauses)-1, 0), Msg: l.failure.Error()}
+	refused := &config.Error{Errno: statedir.ErrnoOf(l.failure), Clause: max(len(r.change.Clauses)-1, 0), Msg: without(l.failure)}
 	l.failure = nil
 	l.step(&engine.Configure{Clock: l.wall(), Plan: r.plan.Undo()})
 	l.persist(r, l.wantNow(r), func(error) {
 		l.hands.ask(func() { l.post(func() { l.finish(r, refused) }) })
 	})
+}
+
+// without returns an error's text without that of the system's number at its end, which the reply tells in BSD's words.
+func without(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return strings.TrimSuffix(err.Error(), ": "+errno.Error())
+	}
+	return err.Error()
 }
 
 // finish replies once everything before is on disk, and takes up the next request.

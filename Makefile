@@ -1,0 +1,73 @@
+# CARP for every Unix. Runs under GNU make and BSD make.
+#
+#	make		builds bin/ifconfig-carp, bin/sysctl-carp and bin/kernelsim
+#	make demo	shows a fail-over in network namespaces (root; installs what it needs)
+#	make test	runs every test (root; installs what it needs)
+#	make install	PREFIX=/usr/local DESTDIR=
+
+PREFIX = /usr/local
+DESTDIR =
+MANDIR = $(PREFIX)/share/man
+INITDIR = /etc/init.d
+GO = go
+GOENV = CGO_ENABLED=0 GOTOOLCHAIN=local
+BUILD = $(GOENV) $(GO) build -trimpath -buildvcs=false
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+COMMANDS = ifconfig-carp sysctl-carp kernelsim
+PAGES4 = carp.4
+PAGES5 = carpstate.5
+PAGES8 = ifconfig-carp.8 sysctl-carp.8 kernelsim.8
+
+all: build
+
+build:
+	@sh regress/go-version.sh $(GO)
+	@mkdir -p bin
+	$(BUILD) -o bin/ ./ifconfig-carp ./sysctl-carp ./kernelsim
+
+demo:
+	@sh regress/need.sh demo
+	@$(MAKE) build
+	@PATH="$$PWD/bin:$$PATH" sh regress/demo.sh
+
+test:
+	@sh regress/need.sh test
+	@$(MAKE) build
+	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp
+	$(GOENV) $(GO) test -count=1 -timeout 15m -v ./regress
+
+# the full number of trials, whose figures are worth writing down
+regress-long:
+	@sh regress/need.sh test
+	@$(MAKE) build
+	CARP_REGRESS=long $(GOENV) $(GO) test -count=1 -timeout 60m -v ./regress
+
+lint:
+	@sh regress/go-version.sh $(GO)
+	@sh regress/need.sh lint
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change:" $$out; exit 1; }
+	$(GOENV) $(GO) vet ./...
+	CGO_ENABLED=0 $(GO) run $(STATICCHECK) ./...
+	@out=$$(mandoc -T lint -W warning man/*.[1-9] 2>&1); [ -z "$$out" ] || { echo "$$out"; exit 1; }
+	shellcheck rc.d/carp regress/*.sh .ci/run
+
+install: build
+	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(INITDIR)
+	for c in $(COMMANDS); do install -m 0755 bin/$$c $(DESTDIR)$(PREFIX)/sbin/ || exit 1; done
+	for p in $(PAGES4); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man4/ || exit 1; done
+	for p in $(PAGES5); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man5/ || exit 1; done
+	for p in $(PAGES8); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man8/ || exit 1; done
+	sed 's,@PREFIX@,$(PREFIX),g' rc.d/carp > $(DESTDIR)$(INITDIR)/carp
+	chmod 0755 $(DESTDIR)$(INITDIR)/carp
+
+uninstall:
+	for c in $(COMMANDS); do rm -f $(DESTDIR)$(PREFIX)/sbin/$$c; done
+	for p in $(PAGES4); do rm -f $(DESTDIR)$(MANDIR)/man4/$$p; done
+	for p in $(PAGES5); do rm -f $(DESTDIR)$(MANDIR)/man5/$$p; done
+	for p in $(PAGES8); do rm -f $(DESTDIR)$(MANDIR)/man8/$$p; done
+	rm -f $(DESTDIR)$(INITDIR)/carp
+
+clean:
+	rm -rf bin
+
+.PHONY: all build demo test regress-long lint install uninstall clean
