@@ -69,7 +69,8 @@ func (c *Conn) Sysctl() (config.Sysctl, statedir.Remark, error) { return c.dir.S
 func (c *Conn) Stats() (config.Stats, statedir.Remark, error) { return c.dir.Stats() }
 
 // Wait returns once the interface is in one of the states ("MASTER", "BACKUP", "INIT"), with the state that it then has, or
-// after timeout with config.ETIMEDOUT. It does not poll.
+// after timeout with config.ETIMEDOUT. It does not poll. The error is config.ENXIO when there is no such interface, or none any
+// more, and config.EAGAIN when kernelsim does not run.
 func (c *Conn) Wait(name string, states []string, timeout time.Duration) (string, error) {
 	return c.dir.WaitState(name, states, timeout)
 }

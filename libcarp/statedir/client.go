@@ -48,7 +48,7 @@ func (d Dir) Check(ch config.Change) (Answer, error) { return d.change(verbCheck
 func (d Dir) change(v verb, ch config.Change) (Answer, error) {
 	r := changeRequest(v, ch)
 	deadline := time.Now().Add(changePatience)
-	for {
+	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		_, reply, err := d.ask(r, deadline)
 		if err == nil {
 			return Answer{Gen: reply.Gen, Old: reply.Old}, reply.Err
@@ -60,11 +60,11 @@ func (d Dir) change(v verb, ch config.Change) (Answer, error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return a, err
 		}
-		// The lock is held while nobody listens: an engine is about to end, or one started this very moment.
-		if time.Until(deadline) < retryMax {
+		// The lock is held though nobody listened: kernelsim has started since, or an engine is about to end.
+		if time.Until(deadline) <= pause {
 			return Answer{}, asTimeout(errNoAnswer)
 		}
-		time.Sleep(retryMax)
+		time.Sleep(pause)
 	}
 }
 
@@ -127,7 +127,7 @@ var (
 	errNoAnswer   = errors.New(string(NoAnswer))
 )
 
-// Between two tries the pause grows from the first to the second while kernelsim has too much to do.
+// Between two tries the pause grows from the first to the second while whom we wait for has too much to do.
 const (
 	retryMin = 2 * time.Millisecond
 	retryMax = 50 * time.Millisecond

@@ -43,7 +43,7 @@ const (
 	statsFile  = "stats"
 )
 
-// wantFile names the file under want/ that holds what a change is for.
+// wantFile names the file under want/ and status/ that holds what a change is for.
 func wantFile(kind config.Kind, name string) string {
 	switch kind {
 	case config.ForGroup:

@@ -60,20 +60,20 @@
 //	alias 10.0.0.1/24
 //
 // The answer to a display is the file of that name in status/, that to "show interfaces" all of them in the order of their
-// creation. The answer to a wait comes when what is waited for is the case, and is a line "state STATE" or "event NUMBER". A client
-// that sends anything after its request, or closes its end, does not wait any more. The answer to a change comes when it is
-// in force and written down. The last line of each answer is
+// creation. The answer to a wait comes when what is waited for is the case, and is a line "state STATE" or "event NUMBER". A
+// client that sends anything after its request, or closes its end, does not wait any more. The answer to a change comes when it
+// is in force and written down. The last line of each answer is
 //
 //	errno=0 gen=17 old=0
 //	errno=22 clause=2 msg="..."
 //
-// with a number of OpenBSD's errno(2): 0, or why the request was refused, whole; which of its clauses, counted from 0, is to blame; and
-// a sentence where the number does not say enough. gen counts the changes; old is the value that a sysctl had. An answer without this line is not
-// whole: the engine has changed, and the client asks again, with the same id.
+// with a number of OpenBSD's errno(2): 0, or why the request was refused, whole; which of its clauses, counted from 0, is to
+// blame; and a sentence where the number does not say enough. gen counts the changes; old is the value that a sysctl had. An
+// answer without this line is not whole: the engine has changed, and the client asks again, with the same id.
 //
-// Who connects is known by the socket. Anybody may ask and wait; who is not root gets 1 (EPERM) for a change. A request has at most 64 KiB
-// and has to be there within 5 seconds. There are at most 64 connections, 8 of them for root alone, and no other user has more than 8; 35
-// (EAGAIN) tells a client to come back later.
+// Who connects is known by the socket. Anybody may ask and wait; who is not root gets 1 (EPERM) for a change. A request has at
+// most 64 KiB and has to be there within 5 seconds. There are at most 64 connections, 8 of them for root alone, and no other
+// user has more than 8; 35 (EAGAIN) tells a client to come back later.
 //
 // kernelsim does not run if connecting fails with ENOENT or ECONNREFUSED; on Linux EAGAIN means that it has much to do. Then
 // root may change want/ itself, holding edit and lock, which is what [Dir.Change] does.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand"
 	"net"
 	"os"
@@ -83,24 +84,53 @@ func TestAcquireWaitsForADyingEngine(t *testing.T) {
 	stop()
 }
 
-// TestHolder is no test: it is the engine that does not end, in a process of its own. It has the lock of the directory in its environment.
-func TestHolder(t *testing.T) {
-	dir := os.Getenv("STATEDIR_TEST_HOLD")
-	if dir == "" {
+// TestProcess is no test: it is another process, which plays the role that its environment names.
+func TestProcess(t *testing.T) {
+	d := Dir(os.Getenv("STATEDIR_TEST_DIR"))
+	must := func(err error) {
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	switch os.Getenv("STATEDIR_TEST_ROLE") {
+	default:
 		t.Skip("runs for others")
+	case "engine": // holds the lock and does not end
+		if _, err := d.tryLock(); err != nil {
+			_, err := Inherit(3, 4)
+			must(err)
+		}
+		fmt.Println("held")
+		time.Sleep(time.Minute)
+	case "supervisor": // starts an engine, and ends when it reads something
+		held, err := Acquire(d)
+		must(err)
+		ctl, err := held.Listener.File()
+		must(err)
+		engine := process(d, "engine")
+		engine.Stdout = os.Stdout
+		engine.ExtraFiles = []*os.File{held.Lock, ctl}
+		must(engine.Start())
+		os.Stdin.Read(make([]byte, 1))
+		os.Exit(0)
 	}
-	if _, err := Dir(dir).tryLock(); err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	fmt.Println("held")
-	time.Sleep(time.Minute)
 }
 
-func hold(t *testing.T, d Dir) (ended <-chan error) {
+func process(d Dir, role string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestProcess$")
+	cmd.Env = append(os.Environ(), "STATEDIR_TEST_DIR="+string(d), "STATEDIR_TEST_ROLE="+role)
+	return cmd
+}
+
+// run starts a process and returns once there is an engine that holds the directory.
+func run(t *testing.T, d Dir, role string) (stdin io.Closer, ended <-chan error) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestHolder$")
-	cmd.Env = append(os.Environ(), "STATEDIR_TEST_HOLD="+string(d))
+	cmd := process(d, role)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -114,13 +144,14 @@ func hold(t *testing.T, d Dir) (ended <-chan error) {
 	died := make(chan error, 1)
 	go func() { died <- cmd.Wait() }()
 	t.Cleanup(func() { cmd.Process.Kill() })
-	return died
+	return stdin, died
 }
 
 func TestAcquireKillsAnEngineThatDoesNotEnd(t *testing.T) {
 	set(t, &dyingPatience, 100*time.Millisecond)
 	d, other := prepared(t), prepared(t)
-	died, bystander := hold(t, d), hold(t, other)
+	_, died := run(t, d, "engine")
+	_, bystander := run(t, other, "engine")
 	held, err := Acquire(d)
 	if runtime.GOOS != "linux" {
 		if err == nil || !strings.Contains(err.Error(), "holds it") {
@@ -138,6 +169,27 @@ func TestAcquireKillsAnEngineThatDoesNotEnd(t *testing.T) {
 		t.Error("who holds another lock was killed")
 	default:
 	}
+}
+
+func TestAcquireKillsAnEngineWithoutSupervisor(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("here it counts as running")
+	}
+	set(t, &dyingPatience, 100*time.Millisecond)
+	d := newDir(t)
+	stdin, died := run(t, d, "supervisor")
+	if _, err := Acquire(d); err != ErrRunning {
+		t.Fatalf("beside a supervisor: %v", err)
+	}
+	stdin.Close()
+	within(t, "the supervisor to end", func() { <-died })
+	if c, err := net.Dial("unix", d.ctl()); err != nil { // the engine has the socket too
+		t.Error(err)
+	} else {
+		c.Close()
+	}
+	stop, _ := start(t, d)
+	stop()
 }
 
 func TestInherit(t *testing.T) {
@@ -256,8 +308,9 @@ func TestStartAgainstCommands(t *testing.T) {
 	for n := range rounds {
 		d := newDir(t)
 		pause := time.Duration(rand.Intn(2000)) * time.Microsecond
+		command, kernelsim := pause, time.Duration(0)
 		if n%2 == 0 {
-			pause = 0
+			command, kernelsim = kernelsim, command
 		}
 		var wg sync.WaitGroup
 		remarks := make([]Remark, 2)
@@ -265,7 +318,7 @@ func TestStartAgainstCommands(t *testing.T) {
 			wg.Add(1)
 			go func() {
 				defer wg.Done()
-				time.Sleep(pause)
+				time.Sleep(command)
 				a, err := d.Change(words(t, fmt.Sprintf("carp%d", side), "need", "vhid 1", "alias 10.0.0.1/24"))
 				if err != nil {
 					t.Error(err)
@@ -273,12 +326,13 @@ func TestStartAgainstCommands(t *testing.T) {
 				remarks[side] = a.Remark
 			}()
 		}
+		time.Sleep(kernelsim)
 		stop, l := start(t, d)
 		wg.Wait()
 		l.mu.Lock()
 		for side, remark := range remarks {
 			if i := l.machine.Interfaces[fmt.Sprintf("carp%d", side)]; i == nil || i.VHID() != 1 {
-				t.Errorf("after %v, remark %q: %v", pause, remark, i)
+				t.Errorf("command after %v, kernelsim after %v, remark %q: %v", command, kernelsim, remark, i)
 			}
 			if remark == NotRunning {
 				stored++

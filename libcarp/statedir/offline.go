@@ -102,12 +102,13 @@ func (d Dir) write(m *config.Machine, kind config.Kind, name string) error {
 		st := StatusOf(i)
 		want, status = config.FormatWant(i.Clauses()), st.Format()
 	}
-	file := wantFile(kind, name)
-	if err := publishOrRemove(d.want(file), want, 0o600); err != nil {
+	if err := d.publishWant(kind, name, want); err != nil {
 		return err
 	}
-	if err := publishOrRemove(d.status(file), status, 0o644); err != nil {
-		return err
+	if status != nil { // else sweep removes it
+		if err := publish(d.status(wantFile(kind, name)), status, 0o644); err != nil {
+			return err
+		}
 	}
 	return d.sweep()
 }

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"carp/libcarp/config"
 )
 
 // publish makes content that of the file: written beside it, then renamed, so that a reader finds the old or the new content,
@@ -30,6 +32,15 @@ func write(path string, content []byte, mode fs.FileMode) error {
 	}
 	_, err = f.Write(content)
 	return errors.Join(err, f.Chmod(mode), f.Close()) // what was left by one who was killed has any mode, and there is the umask
+}
+
+// publishWant publishes or removes the want/ file of what a change is for. A change may be for something that no carp interface
+// can be, and does nothing then; its name is no file's.
+func (d Dir) publishWant(kind config.Kind, name string, content []byte) error {
+	if kind == config.ForInterface && !config.IsCarpName(name) {
+		return nil
+	}
+	return publishOrRemove(d.want(wantFile(kind, name)), content, 0o600)
 }
 
 // publishOrRemove is publish; nil content removes the file.

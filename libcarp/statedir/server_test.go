@@ -106,7 +106,8 @@ func TestGarbage(t *testing.T) {
 	d := newDir(t)
 	start(t, d)
 	for _, text := range []string{
-		"\n", "hello\n\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", strings.Repeat("\x00", 1<<20), strings.Repeat("up\n", 1<<18), "carp 1 show stats\n",
+		"\n", "hello\n\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "carp 1 show stats\n",
+		strings.Repeat("\x00", 1<<20), strings.Repeat("up\n", 1<<18),
 	} {
 		c := dial(t, d)
 		go func() { // its end may not be read at all

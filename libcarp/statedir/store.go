@@ -57,12 +57,11 @@ func OpenStore(d Dir, logf func(format string, args ...any)) (*Store, error) {
 	return s, nil
 }
 
-// Want writes the want/ file of an interface, the groups or the sysctls; nil content removes it. done, which may be nil, is told when it is
-// on disk, or why it is not: then the old content is.
+// Want writes the want/ file of an interface, the groups or the sysctls; nil content removes it. done, which may be nil, is told
+// when it is on disk, or why it is not: then the old content is.
 func (s *Store) Want(kind config.Kind, name string, content []byte, done func(error)) {
-	file := wantFile(kind, name)
 	s.do(func() {
-		err := publishOrRemove(s.dir.want(file), content, 0o600)
+		err := s.dir.publishWant(kind, name, content)
 		s.report(err)
 		if done != nil {
 			done(err)
@@ -110,7 +109,8 @@ func (s *Store) OnEvent(told func(number int)) {
 // Sync calls done when everything that was asked for before is written, or has failed.
 func (s *Store) Sync(done func()) { s.do(done) }
 
-// Close writes what is still to be written and ends the store. What is asked for later is lost. The last beat of status/alive stays, to grow old.
+// Close writes what is still to be written and ends the store. What is asked for later is lost. The last beat of status/alive
+// stays, to grow old.
 func (s *Store) Close() error {
 	close(s.ending)
 	<-s.ended

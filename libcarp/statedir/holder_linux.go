@@ -3,6 +3,7 @@ package statedir
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killHolders kills every process but this one that has the lock file open. Since nobody else opens it, they are the engine that does
-// not end, and at most a supervisor that lost its socket.
+// killHolders kills every process but this one that has the lock file open. Since nobody else opens it, they are the engine that
+// does not end, and at most a supervisor that lost its socket.
 func killHolders(lock *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(lock.Fd()), &st); err != nil {
@@ -45,20 +46,36 @@ var errNoHolder = errors.New("does not have the lock open")
 // any two steps, the signal still goes to the one that was looked at, or to nobody.
 func killHolder(pid int, lock *unix.Stat_t) error {
 	handle, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH || err == unix.EINVAL { // gone, or a thread
-		return errNoHolder
+	if err == nil {
+		defer unix.Close(handle)
 	}
-	if err != nil {
+	switch {
+	case err == unix.ESRCH, !hasOpen(pid, lock):
+		return errNoHolder
+	case err != nil:
 		return err
-	}
-	defer unix.Close(handle)
-	if !hasOpen(pid, lock) {
-		return errNoHolder
 	}
 	if err := unix.PidfdSendSignal(handle, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 		return err
 	}
 	return nil
+}
+
+// listenerLives reports whether the process that made ctl still holds the directory. A connection knows it (unix(7), SO_PEERCRED: who
+// called listen); one of another pid namespace, which it does not, counts as alive.
+func (d Dir) listenerLives(c *net.UnixConn) bool {
+	pid, err := withFD(c, func(fd int) (int, error) {
+		cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+		if err != nil {
+			return 0, err
+		}
+		return int(cred.Pid), nil
+	})
+	var lock unix.Stat_t
+	if err != nil || pid == 0 || unix.Stat(d.lock(), &lock) != nil {
+		return true
+	}
+	return hasOpen(pid, &lock)
 }
 
 // hasOpen reports whether the process has the file open.
