@@ -2,7 +2,6 @@ package regress
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,8 +12,6 @@ const virtualMAC = "00:00:5e:00:01:01"
 
 // fast is advbase 0 advskew 25: an advert each 98 ms, a master-down time of 293 ms.
 const fast = "advbase 0 advskew 25"
-
-var address = netip.MustParseAddr("192.168.1.10")
 
 // 1. Two kernelsims on a bridge elect one master; a client sees the virtual MAC alone.
 func TestElection(t *testing.T) {

@@ -116,8 +116,10 @@ func TestPreviousAddresses(t *testing.T) {
 		return h
 	}
 	h := start()
-	if !accepted(h, old) || !accepted(h, old) || !accepted(h, both) {
-		t.Error("old, old, new: not all accepted")
+	for n, p := range []peer{old, old, both} {
+		if !accepted(h, p) {
+			t.Errorf("old, old, new: number %d is not accepted", n+1)
+		}
 	}
 	if accepted(h, old) {
 		t.Error("the old list is accepted after the new one was heard")
@@ -511,5 +513,75 @@ func TestLinkCannotBeMade(t *testing.T) {
 	h.want("carp0", Backup)
 	if got := brief(h.step(&LinkMade{Carp: "carp0"})) + brief(h.step(&LinkMade{Carp: "carp9", Failed: true})); got != "" {
 		t.Errorf("nothing new, and yet %s", got)
+	}
+}
+
+// A backup finds out by probes whether it can send again: three in a row, and more when it was wrong a moment ago.
+func TestFailingBackup(t *testing.T) {
+	h := newMaster(t, "")
+	sent := func(errno config.Errno) { h.step(&Sent{Carp: "carp0", Errno: errno}) }
+	fail := func() {
+		t.Helper()
+		for i := 0; i < sendErrorLimit; i++ {
+			sent(config.EIO)
+		}
+		if h.e.GroupDemotion("carp") != 1 {
+			t.Fatal("not demoted")
+		}
+	}
+	probes := func(fs []Effect) (n int) {
+		for _, f := range fs {
+			if p, ok := f.(*Probe); ok && p.Carp == "carp0" && p.Carpdev == 2 {
+				n++
+			}
+		}
+		return n
+	}
+	fail()
+	if n := probes(h.wait(10 * second)); n != 0 {
+		t.Errorf("a master sends %d probes", n)
+	}
+	for round, need := range []int{3, 6, 12, 24, 48, 96, 96} {
+		if n := probes(h.hear(peer{base: 1, skew: 0})); n != 1 {
+			t.Fatalf("round %d: %d probes at once", round, n)
+		}
+		h.want("carp0", Backup)
+		for tried := 1; h.e.GroupDemotion("carp") == 1; tried++ {
+			if tried > need {
+				t.Fatalf("round %d: still demoted after %d probes", round, need)
+			}
+			if round == 0 && tried == 2 {
+				sent(config.EIO) // not in a row
+				sent(config.OK)
+			}
+			sent(config.OK)
+			if tried < need && h.e.GroupDemotion("carp") == 0 {
+				t.Fatalf("round %d: not demoted any more after %d probes, want %d", round, tried, need)
+			}
+			h.hear(peer{base: 1, skew: 0})
+			if d := h.e.Deadline() - h.now; tried < need && d > second {
+				t.Fatalf("round %d: the next probe in %d", round, d)
+			}
+			if n := probes(h.wait(second)); tried < need && n != 1 {
+				t.Fatalf("round %d: %d probes in an interval", round, n)
+			}
+		}
+		h.must("carp0 state master")
+		fail() // a moment later
+	}
+	h.e.carps["carp0"].recovered = h.now - probesReset
+	h.must("carp0 down")
+	if h.e.GroupDemotion("carp") != 0 || len(h.e.failing) != 0 {
+		t.Error("INIT is demoted for what it cannot find out")
+	}
+	h.must("carp0 up")
+	h.wait(3 * second)
+	h.now += probesReset
+	h.step(&Tick{})
+	h.wait(3 * second)
+	h.want("carp0", Master)
+	fail()
+	if p := h.e.carps["carp0"].probes; p != 0 {
+		t.Errorf("after a quiet minute it still takes %d", p)
 	}
 }

@@ -34,6 +34,13 @@ type Ensure struct {
 // Remove takes a carp's link away.
 type Remove struct{ Carp string }
 
+// Probe sends something harmless, an IGMP report, through a carpdev; the outcome is told by a [Sent]. A backup sends no adverts, and
+// yet has to find out whether it could.
+type Probe struct {
+	Carp    string
+	Carpdev int
+}
+
 // Announce tells the network where the addresses are: gratuitous ARP.
 type Announce struct {
 	Carp    string
@@ -82,6 +89,7 @@ const (
 func (*SendAdvert) effect()    {}
 func (*PublishGroups) effect() {}
 func (*Ensure) effect()        {}
+func (*Probe) effect()         {}
 func (*Remove) effect()        {}
 func (*Announce) effect()      {}
 func (*Transition) effect()    {}

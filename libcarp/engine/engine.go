@@ -27,6 +27,7 @@ type Engine struct {
 	ordered []*carp // by creation: effects have the same order on every run
 	byVHID  map[vhidOn]*node
 	timers  timers
+	failing []*carp // those that cannot send
 	seq     int
 
 	stats   config.Stats
@@ -54,9 +55,12 @@ type carp struct {
 	demotion   uint8 // the sum over its groups; see recount
 	stats      config.Stats
 
-	sendErrors  int // consecutive
-	sendSuccess int // consecutive, counted while failing
-	failing     bool
+	sendErrors  int     // consecutive
+	sendSuccess int     // consecutive, counted while failing
+	failing     bool    // to send: the host is demoted
+	probeAt     Instant // when a failing backup tries again
+	probes      int     // how many tries have to succeed, when more than usual
+	recovered   Instant // when it last ceased to fail
 
 	hashLog  hashLog
 	baseSeen bool // the one message about another advbase was made
@@ -96,10 +100,11 @@ func New(m *config.Machine, random Random) *Engine {
 
 // Deadline returns when the engine wants a Tick, at the latest; 0: not before something else happens.
 func (e *Engine) Deadline() Instant {
-	if len(e.timers) == 0 {
-		return 0
+	at := e.nextProbe()
+	if len(e.timers) > 0 && (at == 0 || e.timers[0].due < at) {
+		at = e.timers[0].due
 	}
-	return e.timers[0].due
+	return at
 }
 
 // Step tells the engine what happened and returns what has to be done, in this order. The effects are valid until the next Step.
@@ -126,6 +131,7 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 		panic(fmt.Sprintf("engine: unknown event %T", ev))
 	}
 	e.expire(now)
+	e.probe(now)
 	return e.effects
 }
 
@@ -241,6 +247,9 @@ func (e *Engine) remove(c *carp) {
 // `down`; we do whenever a master gives up its address by command, which saves clients three intervals.
 func (e *Engine) halt(c *carp, now Instant, reason string, bowOut bool) {
 	c.running = false
+	if c.failing { // nothing can be found out in INIT; as a master it will see
+		defer e.recover(c, now)
+	}
 	for _, n := range c.nodes {
 		wasMaster := n.state == Master
 		e.feed(n, halt, now, reason)

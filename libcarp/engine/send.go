@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 
 	"carp/libcarp/config"
 	"carp/libcarp/wire"
@@ -13,6 +14,13 @@ const packetMax = 40 + wire.Size
 // sendErrorLimit is how many sends in a row must fail, times the number of nodes, before the host is demoted, and how many must succeed before
 // it no longer is (ip_carp.h: CARP_SENDAD_MAX_ERRORS, CARP_SENDAD_MIN_SUCCESS).
 const sendErrorLimit = 3
+
+// How many probes in a row must succeed before a backup believes that it can send again: three, and twice as many each time that
+// it was wrong within a minute, lest a host whose adverts alone fail takes over and gives way for ever.
+const (
+	probesMax   = 96
+	probesReset = 60 * second
+)
 
 // claims returns what the node's adverts say, and what it decides by: they must never differ.
 func (e *Engine) claims(n *node) terms {
@@ -78,9 +86,8 @@ func (e *Engine) sentAdvert(now Instant, ev *Sent) {
 	case ev.Errno == config.OK && !c.failing:
 		c.sendErrors = 0
 	case ev.Errno == config.OK:
-		if c.sendSuccess++; c.sendSuccess >= limit {
-			c.failing, c.sendErrors, c.sendSuccess = false, 0, 0
-			e.demoted(c, -1, "< snderrors", now)
+		if c.sendSuccess++; c.sendSuccess >= max(limit, c.probes) {
+			e.recover(c, now)
 		}
 	default:
 		if ev.Errno == config.ENOMEM {
@@ -89,9 +96,47 @@ func (e *Engine) sentAdvert(now Instant, ev *Sent) {
 			e.logf(Warning, "%s: ip_output failed: %d", c.cfg.Name, ev.Errno)
 		}
 		c.sendSuccess = 0
-		if c.sendErrors++; c.sendErrors == limit && !c.failing {
-			c.failing = true
-			e.demoted(c, 1, "> snderrors", now)
+		if c.sendErrors++; c.sendErrors >= limit && !c.failing {
+			e.fail(c, now)
 		}
 	}
+}
+
+// fail demotes the host, since a carp of it cannot send.
+func (e *Engine) fail(c *carp, now Instant) {
+	c.failing, c.sendSuccess, c.probeAt = true, 0, now
+	if c.recovered != 0 && now-c.recovered < probesReset {
+		c.probes = min(2*max(c.probes, sendErrorLimit), probesMax)
+	} else {
+		c.probes = 0
+	}
+	e.failing = append(e.failing, c)
+	e.demoted(c, 1, "> snderrors", now)
+}
+
+// recover takes that back.
+func (e *Engine) recover(c *carp, now Instant) {
+	c.failing, c.sendErrors, c.recovered = false, 0, now
+	e.failing = slices.DeleteFunc(e.failing, func(o *carp) bool { return o == c })
+	e.demoted(c, -1, "< snderrors", now)
+}
+
+// probe lets the carps that failed to send, and are backups now, try.
+func (e *Engine) probe(now Instant) {
+	for _, c := range e.failing {
+		if now >= c.probeAt && c.nodes[0].state == Backup {
+			c.probeAt = now + c.nodes[0].interval()
+			e.emit(&Probe{Carp: c.cfg.Name, Carpdev: c.link.Index})
+		}
+	}
+}
+
+// nextProbe returns when the next probe is due; 0: none.
+func (e *Engine) nextProbe() (at Instant) {
+	for _, c := range e.failing {
+		if c.nodes[0].state == Backup && (at == 0 || c.probeAt < at) {
+			at = c.probeAt
+		}
+	}
+	return at
 }

@@ -34,8 +34,8 @@ type Packet struct {
 	Payload []byte // what follows the IP header, cut to what the header says; owned by the receiver
 }
 
-// A Host is one operating system's data plane. Send may be called from any goroutine and never waits for the network; the
-// other methods are called from one goroutine, one at a time, and may take milliseconds.
+// A Host is one operating system's data plane. Send and Probe may be called from any goroutine and never wait for the
+// network; the other methods are called from one goroutine, one at a time, and may take milliseconds.
 type Host interface {
 	// Links tells all interfaces of the host except carps: at once, and again after each change. The latest word counts.
 	Links() <-chan []config.Link
@@ -55,6 +55,9 @@ type Host interface {
 
 	// Send puts an advert on the wire. The error carries a syscall.Errno.
 	Send(a Advert) error
+
+	// Probe sends something harmless by an advert's way out, to see whether it gets there. The error carries a syscall.Errno.
+	Probe(carpdev int) error
 
 	// Close removes every link, puts back what was changed on the carpdevs, and closes the channels.
 	Close() error

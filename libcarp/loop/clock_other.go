@@ -8,7 +8,7 @@ import (
 	"carp/libcarp/engine"
 )
 
-var start = time.Now()
+var began = time.Now()
 
 // Now counts from the start of the process.
-func (SystemClock) Now() engine.Instant { return engine.Instant(time.Since(start)) + 1 }
+func (SystemClock) Now() engine.Instant { return engine.Instant(time.Since(began)) + 1 }

@@ -150,6 +150,8 @@ func (l *Loop) do(f engine.Effect) {
 	switch f := f.(type) {
 	case *engine.SendAdvert:
 		l.send(f)
+	case *engine.Probe:
+		l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, Errno: statedir.ErrnoOf(l.Host.Probe(f.Carpdev))})
 	case *engine.Ensure:
 		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Master: f.Master}
 		l.hands.ask(func() { l.ensure(c) })
@@ -202,7 +204,7 @@ func (l *Loop) send(f *engine.SendAdvert) {
 		})
 		return
 	}
-	l.outcome = append(l.outcome, engine.Sent{Clock: l.tick.Clock, Carp: f.Carp, Errno: statedir.ErrnoOf(l.Host.Send(a))})
+	l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, Errno: statedir.ErrnoOf(l.Host.Send(a))})
 }
 
 // post hands something to the loop. After its end nobody listens.

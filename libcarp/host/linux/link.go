@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -104,14 +103,19 @@ func (h *Host) find(c host.Carp) (netlink.Link, error) {
 	if err != nil || link == nil {
 		return nil, err
 	}
-	if link.Attrs().Alias != h.mark {
+	if !h.ours(link) {
 		return nil, syscall.EEXIST
 	}
 	m, ok := link.(*netlink.Macvlan)
 	if ok && m.ParentIndex == c.Carpdev && m.HardwareAddr.String() == c.MAC.String() && m.Mode == netlink.MACVLAN_MODE_PRIVATE {
-		return link, nil
+		return link, h.netlink.LinkSetAlias(link, h.mark)
 	}
 	return nil, h.netlink.LinkDel(link)
+}
+
+// ours reports whether a link is this state directory's: it has our mark, or none yet, because somebody was killed before he set it.
+func (h *Host) ours(link netlink.Link) bool {
+	return isCarp(link) && (link.Attrs().Alias == h.mark || link.Attrs().Alias == "" && link.Attrs().RawFlags&unix.IFF_UP == 0)
 }
 
 // byName returns nil for a link that does not exist.
@@ -124,19 +128,22 @@ func (h *Host) byName(name string) (netlink.Link, error) {
 	return link, err
 }
 
-// create makes the macvlan, down and marked as ours in the same message. Private mode: the other modes lose what comes from our own virtual MAC, and
+// create makes the macvlan, down, and marks it as ours. Private mode: the other modes lose what comes from our own virtual MAC, and
 // that is what a second master sends from.
 func (h *Host) create(c host.Carp) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.ParentIndex, attrs.HardwareAddr, attrs.Alias = c.Name, c.Carpdev, c.MAC[:], h.mark
+	attrs.Name, attrs.ParentIndex, attrs.HardwareAddr = c.Name, c.Carpdev, c.MAC[:]
 	if err := h.netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_PRIVATE}); err != nil {
 		return nil, err
 	}
 	link, err := h.byName(c.Name)
-	if err == nil && link == nil {
-		err = syscall.ENODEV
+	switch {
+	case err != nil:
+		return nil, err
+	case link == nil:
+		return nil, syscall.ENODEV
 	}
-	return link, err
+	return link, h.netlink.LinkSetAlias(link, h.mark) // the kernel takes no alias with the order to make a link
 }
 
 // address makes the link's addresses those, adding before it removes so that a master always has one. No prefix route: the host's own
@@ -178,7 +185,7 @@ func (h *Host) Remove(name string) error {
 	}
 	delete(h.made, name)
 	link, err := h.byName(name)
-	if err == nil && link != nil && link.Attrs().Alias == h.mark {
+	if err == nil && link != nil && h.ours(link) {
 		err = h.netlink.LinkDel(link)
 	}
 	h.release(m.carp.Carpdev)
@@ -195,7 +202,7 @@ func (h *Host) Adopt(keep map[string]bool) error {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
 	for _, l := range links {
-		if l.Attrs().Alias != h.mark {
+		if !h.ours(l) {
 			continue
 		}
 		if keep[l.Attrs().Name] {
@@ -266,6 +273,4 @@ func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 }
 
 // isCarp reports whether a link is a carp's, ours or another kernelsim's: none of them can be a carpdev.
-func isCarp(l netlink.Link) bool {
-	return config.IsCarpName(l.Attrs().Name) && strings.HasPrefix(l.Attrs().Alias, aliasPrefix)
-}
+func isCarp(l netlink.Link) bool { return config.IsCarpName(l.Attrs().Name) && l.Type() == "macvlan" }

@@ -25,6 +25,7 @@ import (
 type port struct {
 	conn *packet.Conn
 	raw  syscall.RawConn
+	done chan struct{}
 	join net.PacketConn // holds the membership of 224.0.0.18: a switch that snoops wants to hear IGMP
 }
 
@@ -43,7 +44,7 @@ func openPort(carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*po
 	if err != nil {
 		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
 	}
-	p := &port{conn: conn}
+	p := &port{conn: conn, done: make(chan struct{})}
 	if p.raw, err = conn.SyscallConn(); err == nil {
 		// The filter refuses our own frames too; this spares the kernel the trouble (Linux 4.20).
 		p.raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) })
@@ -76,6 +77,7 @@ func join(ifi *net.Interface) (net.PacketConn, error) {
 }
 
 func (p *port) close() {
+	close(p.done)
 	p.conn.Close()
 	p.join.Close()
 }
@@ -85,12 +87,13 @@ func (p *port) read(carpdev int, deliver func(host.Packet)) {
 	buf := make([]byte, 2048)
 	for {
 		n, _, err := p.conn.ReadFrom(buf)
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			time.Sleep(10 * time.Millisecond)
-			continue
+		if err != nil {
+			select {
+			case <-p.done:
+				return
+			case <-time.After(10 * time.Millisecond):
+				continue
+			}
 		}
 		if pkt, ok := parseFrame(buf[:n]); ok {
 			pkt.Carpdev = carpdev
