@@ -119,7 +119,7 @@ func TestOfflineIsForRoot(t *testing.T) {
 // TestOfflineAsAnotherUser reads what really is there with another user's eyes.
 func TestOfflineAsAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	d := publicDir(t)
 	if _, err := d.Change(words(t, "carp0", "create")); err != nil {
@@ -167,7 +167,7 @@ func publicDir(t *testing.T) Dir {
 func asNobody(t *testing.T, f func()) {
 	t.Helper()
 	if err := syscall.Setreuid(-1, 65534); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer func() {
 		if err := syscall.Setreuid(-1, 0); err != nil {

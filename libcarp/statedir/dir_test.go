@@ -70,7 +70,7 @@ func TestPrepareRefuses(t *testing.T) {
 	})
 	t.Run("another's", func(t *testing.T) {
 		if os.Geteuid() != 0 {
-			t.Skip("needs root")
+			t.Fatal("needs root")
 		}
 		d := newDir(t)
 		os.Mkdir(string(d), 0o755)
@@ -154,7 +154,7 @@ func fullDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := mountTiny(dir); err != nil {
-		t.Skipf("cannot mount a tmpfs: %v", err)
+		t.Fatalf("cannot mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, 0) })
 	return dir

@@ -94,8 +94,8 @@ func TestProcess(t *testing.T) {
 		}
 	}
 	switch os.Getenv("STATEDIR_TEST_ROLE") {
-	default:
-		t.Skip("runs for others")
+	default: // it runs for the others, in a process of its own
+		return
 	case "engine": // holds the lock and does not end
 		if _, err := d.tryLock(); err != nil {
 			_, err := Inherit(3, 4)

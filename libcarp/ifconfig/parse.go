@@ -1,0 +1,139 @@
+package ifconfig
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"carp/libcarp/config"
+)
+
+// A Mode is what a command line is about.
+type Mode int
+
+// The modes.
+const (
+	Configure Mode = iota // change an interface
+	Show                  // interfaces
+	Owner                 // -M: name the interface that has a link-level address
+	Cloners               // -C: name the classes of interfaces that can be created
+	ShowGroup             // -g
+	SetGroup              // -g with [-]carpdemote
+)
+
+// A Command is a command line, parsed.
+type Command struct {
+	Mode    Mode
+	All     bool            // -a and -A: there is no name
+	Name    string          // of the interface or group
+	Lladdr  string          // for Owner
+	Family  string          // inet or inet6: show no other addresses; "": show all
+	Primary bool            // show the first inet address alone
+	Steps   []config.Clause // what to do, in this order
+	Notes   []string        // warnings that hold whatever comes of the steps
+	Err     error           // why the words that follow those of Steps have no meaning
+}
+
+// Parse reads the words after the program's name, in the order of ifconfig.c's main. Addresses that are no numbers are looked up.
+func Parse(args []string, lookup Lookup) Command {
+	if len(args) == 0 {
+		return Command{Mode: Show, All: true, Primary: true}
+	}
+	cmd, words, err := parseName(args)
+	if err != nil {
+		return Command{Err: err}
+	}
+	if len(words) > 0 && (words[0] == "inet" || words[0] == "inet6") {
+		cmd.Family, words = words[0], words[1:]
+	}
+	switch {
+	case len(words) == 0:
+	case cmd.Mode == Cloners:
+		return Command{Err: errUsage}
+	case cmd.Mode == ShowGroup:
+		cmd.Mode = SetGroup
+		cmd.Steps, cmd.Err = parseDemotion(cmd.Name, words)
+	case cmd.Mode == Show:
+		cmd.Mode = Configure
+		cmd.parseWords(words, lookup)
+	}
+	return cmd
+}
+
+// letters are the options, which can only be in the first word.
+type letters struct{ all, aliases, cloners, group bool }
+
+// parseName reads the letters and the name. It returns the words after them.
+func parseName(args []string) (cmd Command, words []string, err error) {
+	var l letters
+	if strings.HasPrefix(args[0], "-") {
+		for _, letter := range []byte(args[0][1:]) {
+			switch letter {
+			case 'a':
+				l.all = true
+			case 'A':
+				l.all, l.aliases = true, true
+			case 'C':
+				l.cloners = true
+			case 'g':
+				l.group = true
+			case 'M': // is done at once: no letter after it counts, nor a word after its argument
+				if len(args) == 1 {
+					return cmd, nil, errUsage
+				}
+				return Command{Mode: Owner, Lladdr: args[1]}, nil, nil
+			default:
+				return cmd, nil, errUsage
+			}
+		}
+		args = args[1:]
+	}
+	if !l.all && !l.cloners { // else there is no name
+		if len(args) == 0 {
+			return cmd, nil, errUsage
+		}
+		cmd.Name, args = args[0], args[1:]
+		if len(cmd.Name) > config.NameMax {
+			return cmd, nil, fmt.Errorf("interface name '%s' too long", cmd.Name)
+		}
+	}
+	switch {
+	case l.cloners && l.all:
+		return cmd, nil, errUsage
+	case l.cloners:
+		cmd.Mode = Cloners
+	case l.group:
+		cmd.Mode = ShowGroup
+	default:
+		cmd.Mode, cmd.All, cmd.Primary = Show, l.all, l.all && !l.aliases
+	}
+	return cmd, args, nil
+}
+
+// parseWords reads what is to be done with an interface.
+func (c *Command) parseWords(words []string, lookup Lookup) {
+	p := parser{name: c.Name, inet6: c.Family == "inet6", lookup: lookup}
+	switch {
+	case words[0] == "create": // only here: later in the line it would be an address
+		p.step(config.Clause{Word: config.Create})
+		words = words[1:]
+	case words[0] != "destroy" && endsInDigit(c.Name):
+		p.step(config.Clause{Word: config.Need})
+	}
+	c.Err = p.parse(words)
+	c.Steps, c.Notes = p.steps, p.notes
+	if p.inet6 && len(words) > 0 && c.Err != noInet6(c.Name) {
+		c.Notes = slices.Insert(c.Notes, 0, noInet6(c.Name).Error())
+	}
+}
+
+// noInet6 is the error of adding the family inet6 to the interface of that name, which ifconfig does before anything else.
+type noInet6 string
+
+func (n noInet6) Error() string {
+	return string(n) + ": SIOCIFAFATTACH: " + config.EAFNOSUPPORT.Error()
+}
+
+func endsInDigit(name string) bool { return name != "" && isDigit(name[len(name)-1]) }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

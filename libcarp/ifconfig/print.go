@@ -1,0 +1,107 @@
+package ifconfig
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"carp/libcarp/statedir"
+)
+
+// Flags of an interface (OpenBSD, sys/net/if.h), and what ifconfig calls them.
+const (
+	flagUp        = 0x1
+	flagBroadcast = 0x2
+	flagRunning   = 0x40
+	flagSimplex   = 0x800
+	flagMulticast = 0x8000
+)
+
+// flagNames are in the order of their bits.
+var flagNames = []struct {
+	bit  int
+	name string
+}{{flagUp, "UP"}, {flagBroadcast, "BROADCAST"}, {flagRunning, "RUNNING"}, {flagSimplex, "SIMPLEX"}, {flagMulticast, "MULTICAST"}}
+
+// What a carp interface has by default and cannot change yet.
+const (
+	priority = 15 // IF_CARP_DEFAULT_PRIORITY
+	llprio   = 3  // IFQ_DEFPRIO
+)
+
+// printStatus prints an interface as ifconfig(8) does. A family leaves out the addresses of the other; primary leaves out
+// the inet addresses after the first.
+func printStatus(w io.Writer, s statedir.Status, family string, primary bool) {
+	fmt.Fprintf(w, "%s: flags=%s mtu %d\n", s.Name, formatFlags(s), s.MTU)
+	fmt.Fprintf(w, "\tlladdr %s\n", s.Lladdr)
+	if s.Description != "" {
+		fmt.Fprintf(w, "\tdescription: %s\n", s.Description)
+	}
+	fmt.Fprintf(w, "\tindex %d priority %d llprio %d\n", s.Index, priority, llprio)
+	printCarp(w, s)
+	if len(s.Groups) > 0 {
+		fmt.Fprintf(w, "\tgroups: %s\n", strings.Join(s.Groups, " "))
+	}
+	fmt.Fprintf(w, "\tstatus: %s\n", s.Link())
+	inets := 0
+	for _, a := range s.Addrs {
+		switch {
+		case a.Addr().Is4() && family != "inet6":
+			if inets++; inets == 1 || !primary {
+				printInet(w, a)
+			}
+		case a.Addr().Is6() && family != "inet":
+			printInet6(w, s, a)
+		}
+	}
+}
+
+func formatFlags(s statedir.Status) string {
+	flags := flagBroadcast | flagSimplex | flagMulticast
+	if s.Up {
+		flags |= flagUp
+	}
+	if s.Running {
+		flags |= flagRunning
+	}
+	var names []string
+	for _, f := range flagNames {
+		if flags&f.bit != 0 {
+			names = append(names, f.name)
+		}
+	}
+	return fmt.Sprintf("%x<%s>", flags, strings.Join(names, ","))
+}
+
+// printCarp prints what is carp's own, once there is a vhid.
+func printCarp(w io.Writer, s statedir.Status) {
+	n := s.Nodes[0]
+	if n.VHID == 0 {
+		return
+	}
+	carpdev := s.Carpdev
+	if carpdev == "" {
+		carpdev = "none"
+	}
+	fmt.Fprintf(w, "\tcarp: %s carpdev %s vhid %d advbase %d advskew %d\n", n.State, carpdev, n.VHID, s.Advbase, n.Advskew)
+}
+
+// printInet prints an IPv4 address. A subnet of one or two addresses has no broadcast address.
+func printInet(w io.Writer, a netip.Prefix) {
+	mask := ^uint32(0) << (32 - a.Bits())
+	fmt.Fprintf(w, "\tinet %s netmask 0x%x", a.Addr(), mask)
+	if a.Bits() < 31 {
+		fmt.Fprintf(w, " broadcast %s", addrOf(bitsOf(a.Addr())|^mask))
+	}
+	fmt.Fprintln(w)
+}
+
+// printInet6 prints an IPv6 address, with the interface that a link-local one belongs to.
+func printInet6(w io.Writer, s statedir.Status, a netip.Prefix) {
+	if a.Addr().IsLinkLocalUnicast() {
+		fmt.Fprintf(w, "\tinet6 %s%%%s prefixlen %d scopeid 0x%x\n", a.Addr(), s.Name, a.Bits(), s.Index)
+		return
+	}
+	fmt.Fprintf(w, "\tinet6 %s prefixlen %d\n", a.Addr(), a.Bits())
+}

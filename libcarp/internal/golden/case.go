@@ -1,0 +1,93 @@
+package golden
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"carp/libcarp/config"
+)
+
+// A Case is one file.
+type Case struct {
+	Deviates  []string // ids
+	Kernelsim string   // "", off or silent
+	Index     int
+	Down      []string          // links without a carrier
+	Roles     map[string]string // of the carps
+	Files     map[string]string
+	Setup     []Step
+	Nobody    bool
+	Run       []string
+
+	Exit           int
+	Stdout, Stderr string
+}
+
+// A Step is a command that prepares a case.
+type Step struct {
+	Words []string
+	Fails bool
+}
+
+// ReadCase reads a file.
+func ReadCase(path string) (*Case, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	head, outputs, _ := strings.Cut(string(data), "\nstdout\n")
+	c := &Case{Index: 6, Exit: -1, Roles: map[string]string{}, Files: map[string]string{}}
+	for n, line := range strings.Split(head, "\n") {
+		if strings.HasPrefix(line, "#") || line == "" {
+			continue
+		}
+		words, err := config.Fields(line)
+		if err == nil {
+			err = c.take(words[0], words[1:])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, n+1, err)
+		}
+	}
+	stdout, stderr, ok := strings.Cut("\n"+outputs, "\nstderr\n")
+	if !ok || c.Exit < 0 || len(c.Run) == 0 {
+		return nil, fmt.Errorf("%s: run, exit, stdout or stderr is missing", path)
+	}
+	c.Stdout, c.Stderr = strings.TrimPrefix(stdout+"\n", "\n"), stderr
+	return c, nil
+}
+
+func (c *Case) take(key string, args []string) (err error) {
+	if len(args) == 0 {
+		return fmt.Errorf("%s: nothing follows", key)
+	}
+	switch key {
+	case "deviates":
+		c.Deviates = append(c.Deviates, args[0])
+	case "kernelsim":
+		c.Kernelsim = args[0]
+	case "index":
+		c.Index, err = strconv.Atoi(args[0])
+	case "link":
+		c.Down = append(c.Down, args[0])
+	case "role":
+		c.Roles[args[0]] = args[1]
+	case "file":
+		c.Files[args[0]] = args[1]
+	case "setup":
+		c.Setup = append(c.Setup, Step{Words: args})
+	case "fails":
+		c.Setup = append(c.Setup, Step{Words: args, Fails: true})
+	case "as":
+		c.Nobody = true
+	case "run":
+		c.Run = args
+	case "exit":
+		c.Exit, err = strconv.Atoi(args[0])
+	default:
+		err = fmt.Errorf("%s: unknown key", key)
+	}
+	return err
+}
