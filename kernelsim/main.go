@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"carp/libcarp"
 	"carp/libcarp/statedir"
@@ -36,10 +37,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "kernelsim: %v\n", err)
 		return 1
 	}
-	if *check {
-		return checkAll(statedir.Dir(*dir), stdout)
+	path, err := filepath.Abs(*dir) // links are marked with it
+	if err != nil {
+		fmt.Fprintf(stderr, "kernelsim: %v\n", err)
+		return 1
 	}
-	s := supervisor{dir: statedir.Dir(*dir), verbose: *verbose, stderr: stderr}
+	if *check {
+		return checkAll(statedir.Dir(path), stdout)
+	}
+	s := supervisor{dir: statedir.Dir(path), verbose: *verbose, stderr: stderr}
 	if err := s.run(); err != nil {
 		fmt.Fprintf(stderr, "kernelsim: %v\n", err)
 		return 1

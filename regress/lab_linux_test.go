@@ -211,12 +211,15 @@ func (m *machine) stop() {
 
 // crash kills supervisor and engine at once, as a machine dies.
 func (m *machine) crash() {
-	for _, pid := range append([]int{m.sim.Process.Pid}, childrenOf(m.sim.Process.Pid)...) {
-		select {
-		case <-m.ended:
-		default:
-			syscall.Kill(pid, syscall.SIGKILL)
-		}
+	select {
+	case <-m.ended:
+		return
+	default:
+	}
+	engines := childrenOf(m.sim.Process.Pid) // cannot be anybody else's while the supervisor, which starts them, is not reaped
+	m.sim.Process.Kill()
+	for _, pid := range engines {
+		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-m.ended
 }

@@ -122,6 +122,7 @@ func steady(s string) string {
 func TestStartRace(t *testing.T) {
 	l := newLab(t)
 	m := l.machine("a")
+	t.Cleanup(func() { m.crash() })
 	for n := 0; n < trials(100, 1000); n++ {
 		m.state, m.log = filepath.Join(l.dir, fmt.Sprint(n)), filepath.Join(l.dir, fmt.Sprint(n, ".log"))
 		m.start()
