@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"carp/libcarp/loop"
 	"carp/libcarp/statedir"
@@ -18,15 +19,19 @@ import (
 func runEngine(args []string) int {
 	logs := newLogger(os.Stderr)
 	defer logs.close()
-	if err := serve(statedir.Dir(args[0]), len(args) > 1, logs); err != nil {
+	pause, err := time.ParseDuration(args[1])
+	if err == nil {
+		err = serve(statedir.Dir(args[0]), pause, len(args) > 2, logs)
+	}
+	if err != nil {
 		logs.printf("kernelsim: %v", err)
 		return 1
 	}
 	return 0
 }
 
-// serve runs the loop until SIGTERM, or until the supervisor is gone.
-func serve(dir statedir.Dir, verbose bool, logs *logger) error {
+// serve runs the loop until SIGTERM, or until the supervisor is gone. First it silences what an engine before it has left, and pauses.
+func serve(dir statedir.Dir, pause time.Duration, verbose bool, logs *logger) error {
 	if err := confine(); err != nil {
 		return err
 	}
@@ -54,6 +59,10 @@ func serve(dir statedir.Dir, verbose bool, logs *logger) error {
 	h, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, debug)
 	if err != nil {
 		return err
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
 	}
 	store, err := statedir.OpenStore(dir, logs.printf)
 	if err != nil {

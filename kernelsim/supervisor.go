@@ -25,7 +25,8 @@ const (
 // stopWithin is how long an engine may take to bow out and clear up.
 const stopWithin = 5 * time.Second
 
-// Between deaths of the engine the pause grows from the first to the second; after quiet time it starts anew.
+// An engine that died is started again at once, to silence the links that it left; then it pauses, from the second death on, for a time that
+// grows from the first to the second. After quiet time this starts anew.
 const (
 	pauseMin = 100 * time.Millisecond
 	pauseMax = 5 * time.Second
@@ -66,7 +67,7 @@ func (s *supervisor) run() (err error) {
 	pause := time.Duration(0)
 	for first := true; ; first = false {
 		started := time.Now()
-		e, err := s.start()
+		e, err := s.start(pause)
 		if err != nil {
 			return fmt.Errorf("failed to start the engine: %w", err)
 		}
@@ -82,14 +83,14 @@ func (s *supervisor) run() (err error) {
 			if time.Since(started) > quiet {
 				pause = 0
 			}
+			if !first && time.Since(started) < quiet {
+				pause = min(max(2*pause, pauseMin), pauseMax)
+			}
 			fmt.Fprintf(s.stderr, "kernelsim: the engine ended (%v), starting it again\n", reason(err))
+			if !served {
+				time.Sleep(pauseMin) // it may not even have come as far as to pause
+			}
 		}
-		select {
-		case <-signals:
-			return nil
-		case <-time.After(pause):
-		}
-		pause = min(max(2*pause, pauseMin), pauseMax)
 	}
 }
 
@@ -109,7 +110,7 @@ type engineProcess struct {
 }
 
 // start runs an engine process: this very program.
-func (s *supervisor) start() (*engineProcess, error) {
+func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
 	aliveR, aliveW, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -122,7 +123,7 @@ func (s *supervisor) start() (*engineProcess, error) {
 	}
 	defer readyW.Close()
 	cmd := exec.Command(self())
-	cmd.Args = []string{engineName, string(s.dir)}
+	cmd.Args = []string{engineName, string(s.dir), pause.String()}
 	if s.verbose {
 		cmd.Args = append(cmd.Args, "-v")
 	}

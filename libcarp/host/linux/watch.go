@@ -38,7 +38,13 @@ func (h *Host) follow() error {
 	done := make(chan struct{})
 	defer close(done)
 	links, addrs := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64)
-	report := func(err error) { h.logf("linux: netlink: %v", err) }
+	report := func(err error) {
+		select {
+		case <-h.ending: // of course it fails now
+		default:
+			h.logf("linux: netlink: %v", err)
+		}
+	}
 	err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{ErrorCallback: report, ReceiveBufferSize: rcvBuffer, ReceiveBufferForceSize: true})
 	if err != nil {
 		return fmt.Errorf("failed to subscribe to links: %w", err)
