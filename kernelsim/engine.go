@@ -64,7 +64,7 @@ func serve(dir statedir.Dir, pause time.Duration, verbose bool, logs *logger) er
 	case <-time.After(pause):
 	case <-ctx.Done():
 	}
-	store, err := statedir.OpenStore(dir, logs.printf)
+	store, err := statedir.OpenStore(dir, machine, logs.printf)
 	if err != nil {
 		h.Close()
 		return err

@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"carp/libcarp/engine"
 )
+
+// closePatience is how long the last lines may take to be read.
+const closePatience = 200 * time.Millisecond
 
 // A logger writes lines without ever keeping the one who logs: when its reader is slow, lines are dropped and counted.
 type logger struct {
@@ -40,7 +44,11 @@ func (l *logger) printf(format string, args ...any) {
 // log writes a message of the engine. Standard error has no levels; what net.inet.carp.log holds back never comes here.
 func (l *logger) log(_ engine.Level, text string) { l.printf("%s", text) }
 
+// close waits for a reader that reads, and not for one that has stopped.
 func (l *logger) close() {
 	close(l.lines)
-	<-l.done
+	select {
+	case <-l.done:
+	case <-time.After(closePatience):
+	}
 }

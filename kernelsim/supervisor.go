@@ -38,7 +38,8 @@ const (
 type supervisor struct {
 	dir     statedir.Dir
 	verbose bool
-	stderr  io.Writer
+	stderr  io.Writer // of the engine too
+	logs    *logger
 
 	held   *statedir.Held
 	ctl    *os.File
@@ -51,6 +52,8 @@ func (s *supervisor) run() (err error) {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 
+	s.logs = newLogger(s.stderr)
+	defer s.logs.close()
 	if s.held, err = statedir.Acquire(s.dir); err != nil {
 		return err
 	}
@@ -69,7 +72,17 @@ func (s *supervisor) run() (err error) {
 		started := time.Now()
 		e, err := s.start(pause)
 		if err != nil {
-			return fmt.Errorf("failed to start the engine: %w", err)
+			err = fmt.Errorf("failed to start the engine: %w", err)
+			if first {
+				return err
+			}
+			s.logs.printf("kernelsim: %v; trying again", err)
+			select {
+			case <-signals:
+				return err // what the last engine left is still there
+			case <-time.After(pauseMin):
+				continue
+			}
 		}
 		select {
 		case sig := <-signals:
@@ -86,7 +99,7 @@ func (s *supervisor) run() (err error) {
 			if !first && time.Since(started) < quiet {
 				pause = min(max(2*pause, pauseMin), pauseMax)
 			}
-			fmt.Fprintf(s.stderr, "kernelsim: the engine ended (%v), starting it again\n", reason(err))
+			s.logs.printf("kernelsim: the engine ended (%v), starting it again", reason(err))
 			if !served {
 				time.Sleep(pauseMin) // it may not even have come as far as to pause
 			}

@@ -72,6 +72,38 @@ func TestCarpdevLink(t *testing.T) {
 	}
 }
 
+// A carpdev that is deleted under a master and made again brings the address back without a hand, also under another index.
+func TestCarpdevMadeAgain(t *testing.T) {
+	l := newLab(t)
+	a := l.host("a")
+	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+	a.becomes("master", 5*time.Second)
+	l.ip(a.ns, "link", "del", "eth0")
+	a.becomes("invalid", 2*time.Second)
+	time.Sleep(1500 * time.Millisecond) // what failed was tried again, and forgotten
+	l.ip(l.sw, "link", "add", a.port, "type", "veth", "peer", "name", "eth0", "netns", a.ns)
+	l.ip(l.sw, "link", "set", a.port, "master", "br0", "up")
+	l.ip(a.ns, "addr", "add", a.addr+"/24", "dev", "eth0")
+	l.ip(a.ns, "link", "set", "eth0", "up")
+	a.becomes("master", 5*time.Second)
+}
+
+// A renamed carpdev gets its sysctls back all the same.
+func TestRenamedCarpdev(t *testing.T) {
+	l := newLab(t)
+	a := l.host("a")
+	was := a.must("cat /proc/sys/net/ipv4/conf/eth0/arp_announce")
+	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+	l.within(2*time.Second, "arp_announce is set", func() bool { return a.must("cat /proc/sys/net/ipv4/conf/eth0/arp_announce") != was })
+	l.ip(a.ns, "link", "set", "eth0", "down")
+	l.ip(a.ns, "link", "set", "eth0", "name", "lan0")
+	a.becomes("invalid", 2*time.Second)
+	a.stop()
+	if now := a.must("cat /proc/sys/net/ipv4/conf/lan0/arp_announce"); now != was {
+		t.Errorf("arp_announce is %s, was %s", now, was)
+	}
+}
+
 // What is changed on a carpdev is put back, also when the engine was killed in between.
 func TestNothingIsLeft(t *testing.T) {
 	l := newLab(t)

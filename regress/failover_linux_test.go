@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -271,4 +272,48 @@ func TestWrongPassPhrase(t *testing.T) {
 		x, y := a.status("carp0"), b.status("carp0")
 		return x == "master" && y == "backup" || x == "backup" && y == "master"
 	})
+}
+
+// A backup that was stopped and goes on after its master-down time hears the master before it takes over.
+func TestStoppedBackup(t *testing.T) {
+	l := newLab(t)
+	a, b := l.pair(fast, "", "advskew 100")
+	a.becomes("master", 5*time.Second)
+	b.becomes("backup", 5*time.Second)
+	engine := b.engine()
+	for range trials(5, 50) {
+		if err := syscall.Kill(engine, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if err := syscall.Kill(engine, syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	if log := b.readLog(); strings.Contains(log, "BACKUP -> MASTER") {
+		t.Errorf("it took over from a living master:\n%s", log)
+	}
+}
+
+// Two addresses are added on the backup, one after the other, before the master gets them: nobody moves.
+func TestAliasesOneByOne(t *testing.T) {
+	l := newLab(t)
+	a, b := l.pair(fast, "", "advskew 100")
+	a.becomes("master", 5*time.Second)
+	b.becomes("backup", 5*time.Second)
+	for _, m := range []*machine{b, a} {
+		for _, addr := range []string{"192.168.1.11", "192.168.1.12"} {
+			m.must("ifconfig-carp carp0 alias " + addr)
+			time.Sleep(500 * time.Millisecond)
+		}
+	}
+	for m, want := range map[*machine]string{a: "master", b: "backup"} {
+		if got := m.status("carp0"); got != want {
+			t.Errorf("%s is %s, want %s", m.name, got, want)
+		}
+	}
+	if log := b.readLog(); strings.Contains(log, "BACKUP -> MASTER") {
+		t.Errorf("the backup moved:\n%s", log)
+	}
 }

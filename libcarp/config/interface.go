@@ -104,11 +104,11 @@ func CarpUnit(name string) (int, bool) {
 	if !ok || len(name) > NameMax {
 		return 0, false
 	}
-	n, err := strconv.Atoi(digits)
-	if err != nil || strconv.Itoa(n) != digits || n < 0 {
+	n, err := strconv.ParseInt(digits, 10, 32) // INT_MAX is the most on every system
+	if err != nil || strconv.Itoa(int(n)) != digits || n < 0 {
 		return 0, false
 	}
-	return n, true
+	return int(n), true
 }
 
 // IsName reports whether s may name a group or a holder of a demotion: 1 to 15 of A-Z a-z 0-9 _ and -.

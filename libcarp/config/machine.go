@@ -46,6 +46,15 @@ type Machine struct {
 	Groups     map[string]*Group
 	Sysctl     Sysctl
 	SysctlReqs []string // ids of the last accepted sysctl requests
+
+	// Damaged is what could not be read of the configuration. A change to it is refused with this error: writing it anew would lose what it says.
+	Damaged map[Target]*Error
+}
+
+// A Target is what a change is for.
+type Target struct {
+	Kind Kind
+	Name string // empty for sysctls
 }
 
 // NewMachine returns a machine with no interface and the empty group carp, which always exists.
@@ -133,6 +142,9 @@ func remember(ids []string, id string) []string {
 // Plan merges a change and checks it, clause by clause, so that the first clause a BSD would have refused is the one that is
 // named. The error is an *[Error]. Nothing is changed until [Machine.Commit].
 func (m *Machine) Plan(ch Change, env Env) (Plan, error) {
+	if err := m.Damaged[Target{ch.Kind, ch.Name}]; err != nil {
+		return Plan{}, err
+	}
 	switch ch.Kind {
 	case ForInterface:
 		return m.planInterface(ch, env)

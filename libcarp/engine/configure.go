@@ -8,8 +8,12 @@ import (
 	"carp/libcarp/wire"
 )
 
-// previousFor is how long adverts over the previous list of addresses are accepted at most (wire.md, choice 6).
-const previousFor = 300 * second
+// previousFor is how long adverts over a previous list of addresses are accepted at most (wire.md, choice 6); previousMax is how many such
+// lists: an administrator changes one address after the other on the backup, and then the master.
+const (
+	previousFor = 300 * second
+	previousMax = 8
+)
 
 // Plan merges a change with the configuration and checks it against the host's interfaces. Put it into force with [Configure].
 func (e *Engine) Plan(ch config.Change) (config.Plan, error) { return e.machine.Plan(ch, e) }
@@ -218,7 +222,7 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 	e.publish(c)
 }
 
-// rekey prepares the HMACs anew where key or addresses changed. With the same key, adverts over the previous addresses still count.
+// rekey prepares the HMACs anew where key or addresses changed. With the same key, adverts over previous lists of addresses still count.
 func (e *Engine) rekey(c *carp, from *config.Interface, now Instant) {
 	if from.Pass == c.cfg.Pass && slices.Equal(from.Addrs, c.cfg.Addrs) {
 		return
@@ -229,10 +233,12 @@ func (e *Engine) rekey(c *carp, from *config.Interface, now Instant) {
 	}
 	e.authenticate(c)
 	for i, n := range c.nodes {
-		n.previous = nil
-		if from.Pass == c.cfg.Pass && c.running {
-			n.previous, n.prevUntil = old[i], now+previousFor
+		if from.Pass != c.cfg.Pass || !c.running {
+			n.previous = nil
+			continue
 		}
+		n.previous = append(n.previous, oldAuth{old[i], now + previousFor})
+		n.previous = n.previous[max(len(n.previous)-previousMax, 0):]
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 
 	"carp/libcarp/config"
@@ -132,6 +133,23 @@ func TestPreviousAddresses(t *testing.T) {
 	h.now++
 	if accepted(h, old) {
 		t.Error("accepted after 300 s")
+	}
+	// One address after the other, and the list that was replaced last is not the one that the master still has.
+	h = start()
+	h.must("carp0 alias 192.168.1.12/24")
+	h.now += second
+	if !accepted(h, old) || !accepted(h, both) {
+		t.Error("two changes: a list of before is not accepted")
+	}
+	if !accepted(h, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || accepted(h, old) || accepted(h, both) {
+		t.Error("two changes: the end of the old lists")
+	}
+	h = start()
+	for i := 0; i < previousMax; i++ {
+		h.must("carp0 alias 192.168.1.20/" + []string{"24", "25"}[i%2] + " alias 192.168.1." + strconv.Itoa(30+i) + "/24")
+	}
+	if accepted(h, old) || !accepted(h, both) {
+		t.Errorf("more than %d changes: the oldest list counts, or a newer one does not", previousMax)
 	}
 	h = newBackup(t, "")
 	h.must("carp0 alias 192.168.1.11/24 pass new")

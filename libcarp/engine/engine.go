@@ -78,15 +78,23 @@ type node struct {
 	slot     int     // in timers, -1: not there
 	seq      int
 
-	auth      *wire.Auth
-	authLL    *wire.Auth // with link-local addresses; nil when there are none
-	previous  *wire.Auth // of the list of addresses before the last change
-	prevUntil Instant
+	auth     *wire.Auth
+	authLL   *wire.Auth // with link-local addresses; nil when there are none
+	previous []oldAuth  // of the lists of addresses that a peer may still use
+
+	late     Instant // by how much the timer that is fed now has run late
+	deferred bool    // a late timer was given more time already
 
 	sent  ring // the last counters that we sent
 	tie   tie
 	rival bool // another master was heard: announce with the next advert
 	garp  int  // adverts until the second gratuitous ARP; 0: none is due
+}
+
+// An oldAuth is the HMAC over a list of addresses that was replaced.
+type oldAuth struct {
+	auth  *wire.Auth
+	until Instant
 }
 
 // New returns an engine for the configuration. Its interfaces come to life with the first [Links].
@@ -143,8 +151,13 @@ func (e *Engine) expire(now Instant) {
 			return
 		}
 		in, reason := timer, reasonTimeout
-		if n.state == Master && now-deadline > n.interval() {
+		n.late = now - deadline
+		switch {
+		case n.state == Master && n.late > n.interval():
 			// More than two intervals since our last advert: the peers are about to take over or have done so.
+			in, reason = late, reasonLate
+		case n.state == Backup && n.late > tolerance && !n.deferred:
+			// We slept: what the master said meanwhile may wait in a queue, or could not be heard.
 			in, reason = late, reasonLate
 		}
 		e.feed(n, in, now, reason)
@@ -176,7 +189,20 @@ func (n *node) interval() Instant {
 }
 
 // armMasterDown makes a BACKUP wait three intervals, from now, for a master of either family (wire.md, choices 1 and 4).
-func (e *Engine) armMasterDown(n *node, now Instant) { e.timers.arm(n, now+3*n.interval()) }
+func (e *Engine) armMasterDown(n *node, now Instant) {
+	n.deferred = false
+	e.timers.arm(n, now+3*n.interval())
+}
+
+// tolerance is how late a BACKUP's timer may run on a busy machine before it means that the host, or this process, has slept.
+const tolerance = 20 * second / 1000
+
+// deferTakeover gives the master as much more time to be heard as we were late, at most an interval, and once only: a machine whose timers
+// are always late has to take over too.
+func (e *Engine) deferTakeover(n *node, now Instant) {
+	n.deferred = true
+	e.timers.arm(n, now+min(n.late, n.interval()))
+}
 
 func (e *Engine) disarm(n *node, _ Instant) { n.deadline = 0 }
 

@@ -20,7 +20,7 @@ const (
 	run      input = iota // the interface can work: up, vhid, address, carpdev with a link
 	halt                  // it cannot any more
 	timer                 // the advertisement or the master-down timer ran out
-	late                  // the same, but so late that others may have taken over meanwhile
+	late                  // the same, but so late that much may have happened meanwhile
 	heard                 // an advert that leaves things as they are
 	takeOver              // an advert of somebody who should not be master, or a bow-out; `state master`
 	yield                 // an advert of somebody better; `state backup`
@@ -35,13 +35,13 @@ type rule struct {
 
 // machine is the whole of CARP's state machine (spec E.6; ip_carp.c: carp_setrun, carp_master_down, carp_proto_input_c).
 //
-//	           run                    timer, late, takeOver
+//	           run                       timer, takeOver
 //	 INIT ─────────────▶ BACKUP ────────────────────────────▶ MASTER
 //	▲    ▲               │    ▲                               │    │
 //	│    └───── halt ────┘    └──────── yield, late ──────────┘    │
 //	└─────────────────────────── halt ─────────────────────────────┘
 //
-// In BACKUP heard restarts the master-down timer, and so does yield. In MASTER timer sends an advert. What is not in the table is ignored.
+// In BACKUP heard restarts the master-down timer, and so does yield; late gives the master a little more time. In MASTER timer sends an advert. What is not in the table is ignored.
 var machine = [states][inputs]rule{
 	Init: {
 		run:   {Backup, (*Engine).armMasterDown},
@@ -50,7 +50,7 @@ var machine = [states][inputs]rule{
 	Backup: {
 		halt:     {Init, (*Engine).disarm},
 		timer:    {Master, (*Engine).masterDown},
-		late:     {Master, (*Engine).masterDown},
+		late:     {Backup, (*Engine).deferTakeover},
 		heard:    {Backup, (*Engine).armMasterDown},
 		takeOver: {Master, (*Engine).masterDown},
 		yield:    {Backup, (*Engine).armMasterDown},

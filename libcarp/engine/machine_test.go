@@ -8,7 +8,7 @@ import (
 func TestMachine(t *testing.T) {
 	want := map[State]map[input]State{
 		Init:   {run: Backup, timer: Init},
-		Backup: {halt: Init, timer: Master, late: Master, heard: Backup, takeOver: Master, yield: Backup},
+		Backup: {halt: Init, timer: Master, late: Backup, heard: Backup, takeOver: Master, yield: Backup},
 		Master: {halt: Init, timer: Master, late: Backup, heard: Master, yield: Backup},
 	}
 	for s := State(0); s < states; s++ {
@@ -114,6 +114,41 @@ func TestLateMaster(t *testing.T) {
 			t.Errorf("%d ns late: %s, want %s", c.late, got, c.want)
 		}
 	}
+}
+
+// A backup whose timer runs late has slept: it gives the master as much time again to be heard, at most an interval, and once.
+func TestLateBackup(t *testing.T) {
+	const interval = second
+	for _, c := range []struct{ late, more Instant }{
+		{tolerance, 0},
+		{tolerance + 1, tolerance + 1},
+		{interval / 2, interval / 2},
+		{3600 * second, interval},
+	} {
+		h := newBackup(t, "")
+		h.now = h.e.Deadline() + c.late
+		h.step(&Tick{})
+		if c.more > 0 {
+			h.want("carp0", Backup)
+			h.now += c.more - 1
+			h.step(&Tick{})
+			h.want("carp0", Backup)
+			h.now += tolerance + 2 // late again: whose timers always are takes over all the same
+			h.step(&Tick{})
+		}
+		h.want("carp0", Master)
+	}
+
+	h := newBackup(t, "")
+	h.now = h.e.Deadline() + second
+	h.hear(peer{base: 1}) // it was in the queue
+	h.wait(3*interval - 1)
+	h.want("carp0", Backup)
+	h.now += second
+	h.step(&Tick{})
+	h.want("carp0", Backup) // late, for the first time since a master was heard
+	h.wait(interval)
+	h.want("carp0", Master)
 }
 
 func TestOddTimer(t *testing.T) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 
 	"carp/libcarp/config"
 	"carp/libcarp/wire"
@@ -69,17 +70,15 @@ func (e *Engine) wrongHash(c *carp, p *Packet, now Instant) {
 	}
 }
 
-// verify accepts the HMAC over the present list of addresses, and over the previous one until the peer uses the present one, so
+// verify accepts the HMAC over the present list of addresses, and over previous ones until the peer uses the present one, so
 // that an address can be added on one host after the other (wire.md, choice 6).
 func (n *node) verify(ad *wire.Advert, now Instant) bool {
 	if n.auth.Verify(ad) || n.authLL != nil && n.authLL.Verify(ad) {
 		n.previous = nil
 		return true
 	}
-	if n.previous != nil && now >= n.prevUntil {
-		n.previous = nil
-	}
-	return n.previous != nil && n.previous.Verify(ad)
+	n.previous = slices.DeleteFunc(n.previous, func(o oldAuth) bool { return now >= o.until })
+	return slices.ContainsFunc(n.previous, func(o oldAuth) bool { return o.auth.Verify(ad) })
 }
 
 // accept acts on an advert of somebody with our key.

@@ -93,8 +93,13 @@ func (l *Loop) applied(r *request) {
 		return
 	}
 	refused := &config.Error{Errno: statedir.ErrnoOf(l.failure), Clause: max(len(r.change.Clauses)-1, 0), Msg: without(l.failure)}
-	l.failure = nil
+	l.failure, l.undoing = nil, true
 	l.step(&engine.Configure{Clock: l.wall(), Plan: r.plan.Undo()})
+	l.hands.ask(func() { // also where undoing asks for no link: what stands has to be known
+		if c, ok := l.hands.carps[r.change.Name]; ok {
+			l.ensure(c)
+		}
+	})
 	l.persist(r, l.wantNow(r), func(error) {
 		l.hands.ask(func() { l.post(func() { l.finish(r, refused) }) })
 	})
@@ -114,7 +119,7 @@ func (l *Loop) finish(r *request, err error) {
 	l.gen++
 	reply := statedir.Reply{Err: err, Gen: l.gen, Old: r.plan.Old}
 	l.Store.Sync(func() { r.reply <- reply })
-	l.current = nil
+	l.current, l.undoing = nil, false
 	for l.current == nil && len(l.waiting) > 0 {
 		next := l.waiting[0]
 		l.waiting = l.waiting[1:]

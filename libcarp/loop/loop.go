@@ -44,6 +44,7 @@ type Loop struct {
 	current *request // the change that is being carried out
 	waiting []*request
 	failure error           // of the current change
+	undoing bool            // it was refused: what fails from now on is news
 	broken  map[string]bool // carps whose link could not be made
 	gen     int
 }
@@ -222,19 +223,17 @@ func (l *Loop) ensure(c host.Carp) {
 }
 
 func (l *Loop) ensured(name string, err error) {
-	if err != nil && l.current != nil && l.current.change.Kind == config.ForInterface && l.current.change.Name == name {
+	if err != nil && !l.undoing && l.current != nil && l.current.change.Kind == config.ForInterface && l.current.change.Name == name {
 		l.failure = err
 		return
 	}
 	failed := err != nil
-	if failed == l.broken[name] {
-		return
-	}
-	if failed {
+	switch {
+	case !failed:
+		delete(l.broken, name)
+	case !l.broken[name]:
 		l.Log(engine.Err, fmt.Sprintf("%s: %v", name, err))
 		l.broken[name] = true
-	} else {
-		delete(l.broken, name)
 	}
 	l.step(&engine.LinkMade{Clock: l.wall(), Carp: name, Failed: failed})
 }

@@ -102,7 +102,7 @@ func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := statedir.OpenStore(dir, t.Logf)
+	store, err := statedir.OpenStore(dir, m, t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,9 +110,8 @@ func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 	if prepare != nil {
 		prepare(h)
 	}
-	h.links <- []config.Link{{Index: 2, Name: "em0", MTU: 1400, Up: true, Running: true, Ethernet: true, Multicast: true,
-		Addrs: []netip.Prefix{netip.MustParsePrefix("192.168.1.1/24")}}}
 	b := &bench{t: t, dir: dir, host: h, ended: make(chan error, 1)}
+	h.links <- b.links()
 	l := New(Options{Machine: m, Host: h, Store: store, Random: rand.NewPCG(1, 2), Log: func(_ engine.Level, text string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -136,6 +135,19 @@ func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 		t.Fatal("it does not serve")
 	}
 	return b
+}
+
+// refuse lets the host refuse what f does.
+func (b *bench) refuse(f func(host.Carp) error) {
+	b.host.mu.Lock()
+	defer b.host.mu.Unlock()
+	b.host.refuse = f
+}
+
+// links returns the host's interfaces at the start.
+func (b *bench) links() []config.Link {
+	return []config.Link{{Index: 2, Name: "em0", MTU: 1400, Up: true, Running: true, Ethernet: true, Multicast: true,
+		Addrs: []netip.Prefix{netip.MustParsePrefix("192.168.1.1/24")}}}
 }
 
 func (b *bench) stop() {
@@ -257,9 +269,7 @@ func TestRefusedByTheHost(t *testing.T) {
 	if _, _, err := dir.Interface("carp0"); !errors.Is(err, config.ENXIO) {
 		t.Errorf("it is there: %v", err)
 	}
-	b.host.mu.Lock()
-	b.host.refuse = nil
-	b.host.mu.Unlock()
+	b.refuse(nil)
 	b.must(fastCarp)
 	b.eventually("master", func() bool { return b.status().Link() == "master" })
 
@@ -297,10 +307,49 @@ func TestLinkFailsLater(t *testing.T) {
 		return slices.ContainsFunc(b.logged, func(s string) bool { return strings.Contains(s, "carp0: device or resource busy") })
 	})
 	b.eventually("a bow-out", func() bool { return slices.Contains(b.host.did(), "send 255/255/0") })
-	b.host.mu.Lock()
-	b.host.refuse = nil
-	b.host.mu.Unlock()
+	b.refuse(nil)
 	b.eventually("master", func() bool { return b.status().Link() == "master" })
+}
+
+// A carpdev that goes while the host cannot make the link, and comes back when it can, leaves nothing broken behind.
+func TestCarpdevGoesWhileBroken(t *testing.T) {
+	b := start(t, statedir.Dir(t.TempDir()), nil)
+	b.must(fastCarp)
+	b.eventually("master", func() bool { return b.status().Link() == "master" })
+	b.refuse(func(host.Carp) error { return syscall.ENODEV })
+	em0 := b.links()
+	em0[0].Addrs = []netip.Prefix{netip.MustParsePrefix("192.168.1.2/24")}
+	b.host.links <- nil
+	b.eventually("invalid", func() bool { return b.status().Link() == "invalid" })
+	b.eventually("a failure is logged", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.logged) > 0
+	})
+	time.Sleep(retryEvery + 200*time.Millisecond) // it was tried again, and given up
+	b.refuse(nil)
+	em0[0].Index = 3
+	b.host.links <- em0
+	b.eventually("master again", func() bool { return b.status().Link() == "master" })
+}
+
+// When the host refuses to undo as well, the address is nobody's here, and the status says so until the host can again.
+func TestUndoIsRefused(t *testing.T) {
+	b := start(t, statedir.Dir(t.TempDir()), nil)
+	b.must(fastCarp + "; advskew 254; advbase 1")
+	b.eventually("backup", func() bool { return b.status().Link() == "backup" })
+	b.refuse(func(c host.Carp) error {
+		if c.Master {
+			return syscall.EBUSY
+		}
+		return nil
+	})
+	if err := b.change(`state "master"`); err == nil {
+		t.Error("state master: in force, says the reply")
+	}
+	b.eventually("not master", func() bool { return b.status().Link() != "master" })
+	b.refuse(nil)
+	b.eventually("not invalid", func() bool { return b.status().Link() != "invalid" })
 }
 
 // Adverts go on while the hands and the disk are busy.

@@ -139,11 +139,14 @@ func (d Dir) ask(r *request, deadline time.Time) (payload []byte, reply Reply, e
 	if len(text) > requestMax {
 		return nil, Reply{}, bad("a request has at most %d bytes", requestMax)
 	}
+	lost := false // an answer
 	for pause := retryMin; ; {
 		answer, err := d.exchange(text, deadline)
 		payload, reply, whole := parseAnswer(answer)
 		busy := errors.Is(err, unix.EAGAIN) || whole && errors.Is(reply.Err, config.EAGAIN)
 		switch {
+		case whole && lost && r.destroys() && errors.Is(reply.Err, config.ENXIO):
+			return payload, Reply{Gen: reply.Gen}, nil // its id went with it
 		case whole && !busy:
 			return payload, reply, nil
 		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ECONNREFUSED):
@@ -158,7 +161,7 @@ func (d Dir) ask(r *request, deadline time.Time) (payload []byte, reply Reply, e
 		time.Sleep(pause)
 		pause = min(2*pause, retryMax)
 		if !busy { // the engine changed: ask while it remembers the id
-			pause = retryMin
+			pause, lost = retryMin, true
 		}
 	}
 }

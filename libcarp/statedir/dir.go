@@ -85,7 +85,7 @@ func (d Dir) Prepare() error {
 
 // makeTop makes the directory itself. The mode of one that is there is the administrator's business, unless others can write.
 func (d Dir) makeTop() error {
-	info, err := os.Stat(string(d))
+	info, err := d.stat()
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(string(d)), 0o755); err != nil {
 			return err
@@ -94,7 +94,7 @@ func (d Dir) makeTop() error {
 			return os.Chmod(string(d), 0o755) // the umask may have narrowed it
 		}
 		if errors.Is(err, fs.ErrExist) { // two start at once
-			info, err = os.Stat(string(d))
+			info, err = d.stat()
 		}
 	}
 	if err != nil {
@@ -104,6 +104,18 @@ func (d Dir) makeTop() error {
 		return &fs.PathError{Op: "use", Path: string(d), Err: syscall.ENOTDIR}
 	}
 	return ours(string(d), info)
+}
+
+// stat looks where a symbolic link leads only when it is ours: whoever owns it chooses.
+func (d Dir) stat() (fs.FileInfo, error) {
+	info, err := os.Lstat(string(d))
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return info, err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("%s: a symbolic link of somebody else", d)
+	}
+	return os.Stat(string(d))
 }
 
 // makeDir makes a directory below, or sets the mode of the one that is there.

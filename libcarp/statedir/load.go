@@ -10,40 +10,34 @@ import (
 )
 
 // LoadMachine reads the configuration from want/; what is missing there has its defaults. When files are damaged, it returns
-// the machine that the others make, and an error that names each of them and shows nothing of a pass phrase.
+// the machine that the others make, which knows what is damaged, and an error that names each of them and shows nothing of a pass phrase.
 func (d Dir) LoadMachine() (*config.Machine, error) {
-	m, damaged, err := d.loadMachine()
+	m := config.NewMachine()
+	damaged := map[config.Target]*config.Error{}
+	names, err := carpsIn(d.path("want"))
 	errs := []error{err}
-	for _, bad := range damaged {
-		errs = append(errs, bad)
-	}
-	return m, errors.Join(errs...)
-}
-
-// A damagedFile is a want file that cannot be read or makes no sense.
-type damagedFile struct {
-	file string // below want/
-	path string
-	err  error
-}
-
-func (e *damagedFile) Error() string { return fmt.Sprintf("%s: %v", e.path, e.err) }
-func (e *damagedFile) Unwrap() error { return e.err }
-
-func (d Dir) loadMachine() (m *config.Machine, damaged []*damagedFile, err error) {
-	m = config.NewMachine()
-	load := func(file string, take func([]config.Clause) error) {
-		if err := d.load(file, take); err != nil {
-			damaged = append(damaged, &damagedFile{file, d.want(file), err})
+	load := func(file string, take func([]config.Clause) error, targets ...config.Target) {
+		err := d.load(file, take)
+		if err == nil {
+			return
+		}
+		err = fmt.Errorf("%s: %w", d.want(file), err)
+		errs = append(errs, err)
+		for _, t := range targets {
+			damaged[t] = &config.Error{Errno: ErrnoOf(err), Msg: err.Error() + "; remove the file, and restart kernelsim if it runs, to start anew"}
 		}
 	}
-	load(sysctlFile, m.LoadSysctl)
-	load(groupsFile, m.LoadGroups)
-	names, err := carpsIn(d.path("want"))
-	for _, name := range names {
-		load(name, func(cs []config.Clause) error { return m.LoadInterface(name, cs) })
+	load(sysctlFile, m.LoadSysctl, config.Target{Kind: config.ForSysctl})
+	var groups []config.Target
+	for name := range m.Groups {
+		groups = append(groups, config.Target{Kind: config.ForGroup, Name: name})
 	}
-	return m, damaged, err
+	load(groupsFile, m.LoadGroups, groups...)
+	for _, name := range names {
+		load(name, func(cs []config.Clause) error { return m.LoadInterface(name, cs) }, config.Target{Kind: config.ForInterface, Name: name})
+	}
+	m.Damaged = damaged
+	return m, errors.Join(errs...)
 }
 
 // load hands the clauses of a want file over, unless there is no such file.
@@ -76,11 +70,12 @@ func carpsIn(path string) (names []string, err error) {
 	return names, err
 }
 
-// sweep removes the status of interfaces that are not wanted: whoever removed the one was killed before he removed the other.
-func (d Dir) sweep() error {
+// sweep removes the status of interfaces that are not there: whoever removed one was killed before he removed its status, or what was wanted
+// cannot be read any more, and nobody may go on to believe in a MASTER.
+func (d Dir) sweep(m *config.Machine) error {
 	names, err := carpsIn(d.path("status"))
 	for _, name := range names {
-		if _, statErr := os.Stat(d.want(name)); errors.Is(statErr, fs.ErrNotExist) {
+		if m.Interfaces[name] == nil {
 			err = errors.Join(err, os.Remove(d.status(name)))
 		}
 	}

@@ -71,6 +71,13 @@ func TestLoadDamaged(t *testing.T) {
 		if len(m.Interfaces) != 1 || m.Interfaces["carp1"] == nil {
 			t.Errorf("%s: %v", what, m.Interfaces)
 		}
+		for _, words := range []string{"create", "up", "destroy"} { // would lose what the file says
+			cs, _ := config.ParseWant([]byte(config.WantTag + "\n" + words + "\n"))
+			_, err := m.Plan(config.Change{Kind: config.ForInterface, Name: "carp0", Clauses: cs}, nil)
+			if err == nil || !strings.Contains(err.Error(), d.want("carp0")) || strings.Contains(err.Error(), "sec") {
+				t.Errorf("%s: %s: %v", what, words, err)
+			}
+		}
 	}
 
 	d := prepared(t)
@@ -89,11 +96,13 @@ func TestLoadDamaged(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	d := prepared(t)
-	os.WriteFile(d.want("carp0"), nil, 0o600)
+	m := config.NewMachine()
+	m.Interfaces["carp0"] = config.NewInterface("carp0", 0)
+	os.WriteFile(d.want("carp1"), []byte("damaged"), 0o600)
 	for _, file := range []string{"carp0", "carp1", "sysctl", "alive"} {
 		os.WriteFile(d.status(file), nil, 0o644)
 	}
-	if err := d.sweep(); err != nil {
+	if err := d.sweep(m); err != nil {
 		t.Fatal(err)
 	}
 	entries, _ := os.ReadDir(d.path("status"))

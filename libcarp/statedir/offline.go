@@ -2,7 +2,6 @@ package statedir
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -39,8 +38,8 @@ func (d Dir) changeOffline(v verb, ch config.Change) (Answer, error) {
 	if err := d.Prepare(); err != nil {
 		return Answer{}, failed(err)
 	}
-	m, err := d.loadFor(ch)
-	if err != nil {
+	m, err := d.LoadMachine()
+	if err != nil && len(m.Damaged) == 0 {
 		return Answer{}, failed(err)
 	}
 	plan, err := m.Plan(ch, nil)
@@ -71,21 +70,6 @@ func (d Dir) refuseOffline(ch config.Change) error {
 	return m.Refuse(ch, nil)
 }
 
-// loadFor loads the machine for a change. Damage elsewhere is left for kernelsim to tell; damage to the very file that the
-// change would write anew is an error, since what it says would be lost.
-func (d Dir) loadFor(ch config.Change) (*config.Machine, error) {
-	m, damaged, err := d.loadMachine()
-	if err != nil {
-		return nil, err
-	}
-	for _, bad := range damaged {
-		if bad.file == wantFile(ch.Kind, ch.Name) {
-			return nil, fmt.Errorf("%w; remove the file to start anew", bad)
-		}
-	}
-	return m, nil
-}
-
 // write commits what a change of that kind has made of m, then shows it.
 func (d Dir) write(m *config.Machine, kind config.Kind, name string) error {
 	var want, status []byte
@@ -110,7 +94,7 @@ func (d Dir) write(m *config.Machine, kind config.Kind, name string) error {
 			return err
 		}
 	}
-	return d.sweep()
+	return d.sweep(m)
 }
 
 // failed makes a refusal with a number of what went wrong with a file.

@@ -47,6 +47,12 @@ type request struct {
 	change config.Change
 }
 
+// destroys reports whether the request asks for an interface to go.
+func (r *request) destroys() bool {
+	n := len(r.change.Clauses)
+	return r.verb == verbChange && n > 0 && r.change.Clauses[n-1].Word == config.Destroy
+}
+
 // changeRequest returns the request for a change.
 func changeRequest(v verb, ch config.Change) *request {
 	r := &request{verb: v, name: ch.Name, net: networkID(), change: ch}

@@ -36,7 +36,11 @@ func (l *logBook) all() []string {
 func openStore(t *testing.T, d Dir) (*Store, *logBook) {
 	t.Helper()
 	log := &logBook{}
-	s, err := OpenStore(d, log.printf)
+	m, err := d.LoadMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenStore(d, m, log.printf)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -115,7 +116,14 @@ func (h *Host) find(c host.Carp) (netlink.Link, error) {
 
 // ours reports whether a link is this state directory's: it has our mark, or none yet, because somebody was killed before he set it.
 func (h *Host) ours(link netlink.Link) bool {
-	return isCarp(link) && (link.Attrs().Alias == h.mark || link.Attrs().Alias == "" && link.Attrs().RawFlags&unix.IFF_UP == 0)
+	return isCarp(link) && (link.Attrs().Alias == h.mark || isBare(link))
+}
+
+// isBare reports whether a link is as create has it for a moment. A macvlan that somebody else made for himself is none.
+func isBare(link netlink.Link) bool {
+	a, m := link.Attrs(), link.(*netlink.Macvlan)
+	virtual := config.VirtualMAC(0)
+	return a.Alias == "" && a.RawFlags&unix.IFF_UP == 0 && m.Mode == netlink.MACVLAN_MODE_PRIVATE && bytes.HasPrefix(a.HardwareAddr, virtual[:5])
 }
 
 // byName returns nil for a link that does not exist.
@@ -196,7 +204,10 @@ func (h *Host) Remove(name string) error {
 }
 
 // Adopt silences what a dead engine left, before anything else: links to keep go down, the others go.
-func (h *Host) Adopt(keep map[string]bool) error {
+func (h *Host) Adopt(keep map[string]bool) error { return h.silence(keep) }
+
+// silence takes all our links down, and away where they are not to be kept.
+func (h *Host) silence(keep map[string]bool) error {
 	links, err := h.netlink.LinkList()
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)

@@ -33,7 +33,7 @@ func (r *Record) load() (saved []savedSysctl, err error) {
 	}
 	for _, line := range lines[1:] {
 		var v savedSysctl
-		if _, err := fmt.Sscanf(line, "sysctl %d %s %s", &v.index, &v.path, &v.value); err != nil {
+		if _, err := fmt.Sscanf(line, "sysctl %d %s %s", &v.index, &v.key, &v.value); err != nil {
 			return saved, fmt.Errorf("record: %q: %w", line, err)
 		}
 		saved = append(saved, v)
@@ -48,7 +48,7 @@ func (r *Record) store(saved []savedSysctl) error {
 	var b bytes.Buffer
 	fmt.Fprintln(&b, recordTag)
 	for _, v := range saved {
-		fmt.Fprintf(&b, "sysctl %d %s %s\n", v.index, v.path, v.value)
+		fmt.Fprintf(&b, "sysctl %d %s %s\n", v.index, v.key, v.value)
 	}
 	if err := r.file.Truncate(0); err != nil {
 		return fmt.Errorf("record: %w", err)

@@ -5,7 +5,9 @@ package linux
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -18,8 +20,8 @@ type sysctls struct {
 
 // A savedSysctl is what a carpdev's sysctl was before us.
 type savedSysctl struct {
-	index int
-	path  string
+	index int // the name may change
+	key   string
 	value string
 }
 
@@ -53,7 +55,7 @@ func (s *sysctls) forCarp(name string) {
 // carpdev's MAC would teach clients the wrong one.
 func (s *sysctls) forCarpdev(name string, index int) {
 	for _, kv := range [][2]string{{"arp_ignore", "1"}, {"arp_announce", "2"}} {
-		path := conf("ipv4", name, kv[0])
+		key, path := kv[0], conf("ipv4", name, kv[0])
 		old, err := os.ReadFile(path)
 		if err != nil {
 			s.logf("linux: %v", err)
@@ -63,8 +65,8 @@ func (s *sysctls) forCarpdev(name string, index int) {
 		if value == kv[1] {
 			continue
 		}
-		if !s.has(index, path) {
-			s.saved = append(s.saved, savedSysctl{index, path, value})
+		if !s.has(index, key) {
+			s.saved = append(s.saved, savedSysctl{index, key, value})
 			s.store() // before the change, so that a crash loses nothing
 		}
 		if err := write(path, kv[1]); err != nil {
@@ -73,13 +75,8 @@ func (s *sysctls) forCarpdev(name string, index int) {
 	}
 }
 
-func (s *sysctls) has(index int, path string) bool {
-	for _, v := range s.saved {
-		if v.index == index && v.path == path {
-			return true
-		}
-	}
-	return false
+func (s *sysctls) has(index int, key string) bool {
+	return slices.ContainsFunc(s.saved, func(v savedSysctl) bool { return v.index == index && v.key == key })
 }
 
 // restore puts the sysctls of a carpdev back.
@@ -97,7 +94,11 @@ func (s *sysctls) restoreIf(wanted func(savedSysctl) bool) {
 			rest = append(rest, v)
 			continue
 		}
-		if err := write(v.path, v.value); err != nil && !errors.Is(err, fs.ErrNotExist) { // the carpdev is gone
+		carpdev, err := net.InterfaceByIndex(v.index)
+		if err != nil {
+			continue // gone, and its sysctls with it
+		}
+		if err := write(conf("ipv4", carpdev.Name, v.key), v.value); err != nil {
 			s.logf("linux: %v", err)
 		}
 	}
