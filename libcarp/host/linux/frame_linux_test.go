@@ -1,0 +1,120 @@
+package linux
+
+import (
+	"bytes"
+	"encoding/hex"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+
+	"carp/libcarp/wire"
+)
+
+// anAdvert is a frame of an advert as it comes from 192.168.1.2, with n bytes of padding behind it.
+func anAdvert(padding int) []byte {
+	b := make([]byte, ethernetHeader+wire.IPv4Header+wire.Size+padding)
+	copy(b, []byte{1, 0, 0x5e, 0, 0, 18, 0, 0, 0x5e, 0, 1, 1, 8, 0})
+	wire.MarshalIPv4(b[ethernetHeader:len(b)-padding], 7, netip.MustParseAddr("192.168.1.2"), wire.GroupIPv4)
+	for i := range wire.Size {
+		b[ethernetHeader+wire.IPv4Header+i] = byte(i)
+	}
+	return b
+}
+
+func TestParseFrame(t *testing.T) {
+	for _, padding := range []int{0, 10} {
+		p, ok := parseFrame(anAdvert(padding))
+		if !ok || p.Src != netip.MustParseAddr("192.168.1.2") || p.Dst != wire.GroupIPv4 || p.TTL != wire.TTL || len(p.Payload) != wire.Size || p.Payload[35] != 35 {
+			t.Errorf("padding %d: %+v, %t", padding, p, ok)
+		}
+	}
+	for what, change := range map[string]func([]byte) []byte{
+		"cut in the IP header":  func(b []byte) []byte { return b[:ethernetHeader+wire.IPv4Header-1] },
+		"cut in the payload":    func(b []byte) []byte { return b[:len(b)-1] },
+		"ARP":                   func(b []byte) []byte { b[13] = 6; return b },
+		"IP version 6":          func(b []byte) []byte { b[14] = 0x65; return b },
+		"header of 16 bytes":    func(b []byte) []byte { b[14] = 0x44; return b },
+		"header beyond the end": func(b []byte) []byte { b[14] = 0x4f; b[17] = 56; return b },
+		"length below header":   func(b []byte) []byte { b[16], b[17] = 0, 19; return b },
+		"UDP":                   func(b []byte) []byte { b[23] = 17; return b },
+		"first fragment":        func(b []byte) []byte { b[20] |= 0x20; return b },
+		"later fragment":        func(b []byte) []byte { b[21] = 1; return b },
+		"nothing":               func([]byte) []byte { return nil },
+	} {
+		if p, ok := parseFrame(change(anAdvert(0))); ok {
+			t.Errorf("%s: taken as %+v", what, p)
+		}
+	}
+	options := slices.Insert(anAdvert(0), ethernetHeader+wire.IPv4Header, 1, 1, 1, 1)
+	options[14], options[17] = 0x46, options[17]+4
+	if p, ok := parseFrame(options); !ok || p.Payload[0] != 0 || len(p.Payload) != wire.Size {
+		t.Errorf("IP options: %+v, %t", p, ok)
+	}
+}
+
+// Whatever comes in: no panic, and the payload is a part of the frame.
+func FuzzParseFrame(f *testing.F) {
+	f.Add(anAdvert(0))
+	f.Add(anAdvert(10))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		p, ok := parseFrame(frame)
+		if ok && (!bytes.Contains(frame, p.Payload) || !p.Src.Is4() || !p.Dst.Is4()) {
+			t.Errorf("%x: %+v", frame, p)
+		}
+	})
+}
+
+// RFC 1112, section 6.4: the low 23 bits.
+func TestMulticastMAC(t *testing.T) {
+	for addr, want := range map[string]string{"224.0.0.18": "01:00:5e:00:00:12", "239.255.255.250": "01:00:5e:7f:ff:fa"} {
+		if got := multicastMAC(netip.MustParseAddr(addr)).String(); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+	}
+}
+
+// A report as tcpdump(8) shows one of Linux: both checksums are right when they sum up to nothing.
+func TestMembershipReport(t *testing.T) {
+	b := membershipReport(netip.MustParseAddr("192.168.1.1"))
+	if wire.Checksum(b[:24]) != 0 || wire.Checksum(b[24:]) != 0 {
+		t.Errorf("bad checksum: %x", b)
+	}
+	if got, want := hex.EncodeToString(b[24:26])+hex.EncodeToString(b[28:]), "1600e0000012"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestRecord(t *testing.T) {
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r := NewRecord(file)
+	if saved, err := r.load(); err != nil || saved != nil {
+		t.Errorf("empty: %v, %v", saved, err)
+	}
+	want := []savedSysctl{{2, "arp_ignore", "0"}, {17, "arp_announce", "1"}}
+	for _, n := range []int{2, 1} { // the second is shorter
+		if err := r.store(want[:n]); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.load(); err != nil || !slices.Equal(got, want[:n]) {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	for _, bad := range []string{"carp-record 2\n", recordTag + "\nsysctl x arp_ignore 0\n", "garbage"} {
+		if err := os.WriteFile(file.Name(), []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.load(); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	var none *Record
+	if saved, err := none.load(); saved != nil || err != nil || none.store(want) != nil {
+		t.Error("a record that is none remembers")
+	}
+}
