@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -35,6 +36,25 @@ func (m MAC) String() string {
 	return string(b)
 }
 
+// ParseMAC reads six bytes of one or two hexadecimal digits each, with colons between them.
+func ParseMAC(s string) (m MAC, err error) {
+	parts := strings.Split(s, ":")
+	if len(parts) != len(m) {
+		return MAC{}, fmt.Errorf("%q is no link-level address", s)
+	}
+	for i, p := range parts {
+		b, err := strconv.ParseUint(p, 16, 8)
+		if err != nil || len(p) > 2 {
+			return MAC{}, fmt.Errorf("%q is no link-level address", s)
+		}
+		m[i] = byte(b)
+	}
+	return m, nil
+}
+
+// IsMulticast reports whether a frame to m is for a group.
+func (m MAC) IsMulticast() bool { return m[0]&1 != 0 }
+
 // A Node is one virtual host of an interface.
 type Node struct {
 	VHID    uint8 // 1..255; 0: not set yet
@@ -51,8 +71,11 @@ type Interface struct {
 	Nodes       []Node // never empty
 	Advbase     uint8  // 0..254 seconds, the same for all nodes
 	Pass        Pass
+	Peer        netip.Addr     // where IPv4 adverts go instead of 224.0.0.18; not valid: there
+	Peer6       netip.Addr     // where IPv6 adverts go instead of ff02::12; not valid: there
+	MAC         MAC            // the link-level address instead of the virtual MAC; zeros: that one
 	Addrs       []netip.Prefix // the shared addresses with their masks, in the order in which they were added
-	Groups      []string       // "carp" first
+	Groups      []string       // "carp" first, then in the order of joining
 	Requests    []string       // ids of the last requests that were accepted, so that a retry does nothing twice
 }
 
@@ -74,9 +97,13 @@ func (i *Interface) Clone() *Interface {
 // VHID returns the leader's vhid, 0 when there is none yet.
 func (i *Interface) VHID() uint8 { return i.Nodes[0].VHID }
 
-// Lladdr returns the link-level address: the leader's virtual MAC once a vhid and a carpdev are known, zeros before.
+// Lladdr returns the link-level address: the one that was set, else the leader's virtual MAC once a vhid and a carpdev are known, zeros
+// before.
 func (i *Interface) Lladdr() MAC {
-	if i.VHID() == 0 || i.Carpdev == "" {
+	switch {
+	case i.MAC != MAC{}:
+		return i.MAC
+	case i.VHID() == 0 || i.Carpdev == "":
 		return MAC{}
 	}
 	return VirtualMAC(i.VHID())

@@ -76,6 +76,30 @@ func (m *Machine) Sorted() []*Interface {
 	return all
 }
 
+// HasGroup reports whether a group exists: carp always does, another one while it has a member; when the last has left, its
+// demotion is forgotten (OpenBSD, if.c: if_delgroup).
+func (m *Machine) HasGroup(name string) bool {
+	if name == "carp" {
+		return true
+	}
+	for _, i := range m.Interfaces {
+		if slices.Contains(i.Groups, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// GroupNames returns the groups that exist, sorted.
+func (m *Machine) GroupNames() []string {
+	names := []string{"carp"}
+	for _, i := range m.Interfaces {
+		names = append(names, i.Groups...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // A Kind says what a change is for.
 type Kind int
 
@@ -175,10 +199,10 @@ func (m *Machine) Refuse(ch Change, env Env) error {
 	return &Error{Errno: EPERM}
 }
 
-// Commit makes a plan the configuration.
-func (m *Machine) Commit(p Plan) {
+// Commit makes a plan the configuration. It reports whether a group went with its last member.
+func (m *Machine) Commit(p Plan) (groupGone bool) {
 	if p.Done {
-		return
+		return false
 	}
 	switch p.Change.Kind {
 	case ForInterface:
@@ -187,11 +211,20 @@ func (m *Machine) Commit(p Plan) {
 		} else {
 			m.Interfaces[p.Change.Name] = p.Interface
 		}
+		groupGone = m.dropGroups()
 	case ForGroup:
 		m.Groups[p.Change.Name] = p.Group
 	case ForSysctl:
 		m.Sysctl, m.SysctlReqs = *p.Sysctl, p.Requests
 	}
+	return groupGone
+}
+
+// dropGroups forgets the groups that have no member any more, and reports whether there were any.
+func (m *Machine) dropGroups() bool {
+	before := len(m.Groups)
+	maps.DeleteFunc(m.Groups, func(name string, _ *Group) bool { return !m.HasGroup(name) })
+	return len(m.Groups) != before
 }
 
 func (m *Machine) planSysctl(ch Change) (Plan, error) {
@@ -205,17 +238,22 @@ func (m *Machine) planSysctl(ch Change) (Plan, error) {
 		if c.Word != SetSysctl || at == nil {
 			return Plan{}, &Error{Errno: ENOENT, Clause: n}
 		}
+		if c.Text == "replay" && (c.N < 0 || c.N > ReplayStrict) {
+			return Plan{}, &Error{Errno: EINVAL, Clause: n}
+		}
 		p.Old, *at = *at, c.N
 	}
 	return p, nil
 }
 
 func (m *Machine) planGroup(ch Change, env Env) (Plan, error) {
-	old, ok := m.Groups[ch.Name]
-	if !ok {
+	if !m.HasGroup(ch.Name) {
 		return Plan{}, &Error{Errno: ENOENT}
 	}
-	g := old.clone()
+	g := &Group{Name: ch.Name, Holders: map[string]int{}}
+	if old := m.Groups[ch.Name]; old != nil {
+		g = old.clone()
+	}
 	p := Plan{Change: ch, Group: g}
 	if ch.ID != "" && slices.Contains(g.Requests, ch.ID) {
 		p.Done = true
@@ -322,6 +360,25 @@ func (g *merge) apply(name string, c Clause) Errno {
 		if g.env != nil && g.env.Active(name) { // ip_carp.c: ignored in INIT
 			g.states = append(g.states, c.Text)
 		}
+	case Carppeer, Carppeer6:
+		return g.peer(c)
+	case NoCarppeer:
+		i.Peer = netip.Addr{}
+	case NoCarppeer6:
+		i.Peer6 = netip.Addr{}
+	case Lladdr:
+		if c.MAC.IsMulticast() {
+			return EINVAL
+		}
+		i.MAC = c.MAC
+	case InGroup:
+		return g.join(c.Text)
+	case LeaveGroup:
+		at := slices.Index(i.Groups, c.Text)
+		if at < 0 {
+			return ENOENT
+		}
+		i.Groups = slices.Delete(i.Groups, at, at+1)
 	case AddAddr:
 		return g.addAddr(c.Addr)
 	case DelAddr:
@@ -412,17 +469,52 @@ func (g *merge) carpdev(name string) Errno {
 	return OK
 }
 
+// The groups that adverts go to without a peer; to name one is to name none.
+var (
+	defaultPeer  = netip.AddrFrom4([4]byte{224, 0, 0, 18})
+	defaultPeer6 = netip.MustParseAddr("ff02::12")
+)
+
+// peer sets where the adverts of a family go. 0.0.0.0 is 224.0.0.18, as on OpenBSD (ip_carp.c: SIOCSVH).
+func (g *merge) peer(c Clause) Errno {
+	at, usual := &g.i.Peer, defaultPeer
+	if c.Word == Carppeer6 {
+		at, usual = &g.i.Peer6, defaultPeer6
+	}
+	a := c.Addr.Addr()
+	switch {
+	case a.BitLen() != usual.BitLen(), a.Is4In6():
+		return EINVAL
+	case a == usual, a.IsUnspecified():
+		a = netip.Addr{}
+	}
+	*at = a
+	return OK
+}
+
+// join makes the interface a member of a group. To be one already is no error, and everything is in `all` (if.c: if_addgroup).
+func (g *merge) join(group string) Errno {
+	last := group[len(group)-1]
+	switch {
+	case !IsName(group), '0' <= last && last <= '9':
+		return EINVAL
+	case group != "all" && !slices.Contains(g.i.Groups, group):
+		g.i.Groups = append(g.i.Groups, group)
+	}
+	return OK
+}
+
 func (g *merge) addAddr(p netip.Prefix) Errno {
 	addr := p.Addr()
 	switch {
-	case addr.Is6():
-		return EAFNOSUPPORT
 	case addr.IsUnspecified(), addr.IsMulticast(), addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return EINVAL
+	case addr.Is4In6(), addr.Is6() && addr.IsLoopback(), addr.Zone() != "":
 		return EINVAL
 	}
 	if g.i.Carpdev == "" && g.env != nil {
 		parent, ok := g.env.Parent(addr)
-		if !ok {
+		if !ok || addr.Is6() && addr.IsLinkLocalUnicast() { // every interface has that subnet
 			return EADDRNOTAVAIL
 		}
 		if errno := g.carpdev(parent); errno != OK {

@@ -90,7 +90,24 @@ func TestPlanInterface(t *testing.T) {
 		{"carp0: alias 0.0.0.0/8", EINVAL, 0},
 		{"carp0: alias 255.255.255.255/32", EINVAL, 0},
 		{"carp0: alias 224.0.0.1/32", EINVAL, 0},
-		{"carp0: alias 2001:db8::1/64", EAFNOSUPPORT, 0},
+		{"carp0: alias 2001:db8::1/64", OK, 0},
+		{"carp0: alias fe80::1/64", OK, 0},
+		{"carp0: alias ::/64", EINVAL, 0},
+		{"carp0: alias ::1/128", EINVAL, 0},
+		{"carp0: alias ff02::1/64", EINVAL, 0},
+		{"carp0: alias ::ffff:192.168.1.1/128", EINVAL, 0},
+		{"carp5: create; alias fe80::1/64", EADDRNOTAVAIL, 1}, // every interface has that subnet
+		{"carp0: carppeer 192.168.1.2", OK, 0},
+		{"carp0: carppeer 2001:db8::2", EINVAL, 0},
+		{"carp0: carppeer ::ffff:192.168.1.2", EINVAL, 0},
+		{"carp0: carppeer6 2001:db8::2; -carppeer6", OK, 0},
+		{"carp0: carppeer6 192.168.1.2", EINVAL, 0},
+		{"carp0: lladdr 01:00:5e:00:00:01", EINVAL, 0},
+		{"carp0: lladdr 02:00:00:00:00:01", OK, 0},
+		{"carp0: group lan; group lan; group all", OK, 0},
+		{"carp0: group lan1", EINVAL, 0},
+		{"carp0: -group lan", ENOENT, 0},
+		{"carp0: -group carp", OK, 0},
 		{"carp0: -alias 192.168.1.99/24", EADDRNOTAVAIL, 0},
 		{"carp0: delete-first inet; delete-first inet", EADDRNOTAVAIL, 1},
 		{"carp0: drop-first inet; drop-first inet", OK, 0},
@@ -176,6 +193,9 @@ func TestGroupsAndSysctl(t *testing.T) {
 		{ForGroup, "carp", "-carpdemote 1", EINVAL},
 		{ForGroup, "carp", "up", EINVAL},
 		{ForGroup, "nope", "carpdemote 1", ENOENT},
+		{ForSysctl, "", "set replay 3", EINVAL},
+		{ForSysctl, "", "set replay -1", EINVAL},
+		{ForSysctl, "", "set replay 1; set demoteskew 0", OK},
 		{ForSysctl, "", "set preempt 1; set log 7", OK},
 		{ForSysctl, "", "set nope 1", ENOENT},
 		{ForSysctl, "", "up", ENOENT},
@@ -185,7 +205,7 @@ func TestGroupsAndSysctl(t *testing.T) {
 			t.Errorf("%s %s: %v, want %v", c.name, c.words, err, c.errno)
 		}
 	}
-	if len(m.Groups["carp"].Holders) != 0 || m.Sysctl != (Sysctl{1, 1, 7}) {
+	if len(m.Groups["carp"].Holders) != 0 || m.Sysctl != (Sysctl{Allow: 1, Preempt: 1, Log: 7, Replay: ReplayCopies}) {
 		t.Errorf("%v, %+v", m.Groups["carp"], m.Sysctl)
 	}
 }
@@ -231,7 +251,7 @@ func TestWantRoundTrip(t *testing.T) {
 	}
 	m.Groups["carp"].Holders = map[string]int{"manual": 3, "boot": 128}
 	m.Groups["carp"].Requests = []string{"x"}
-	m.Sysctl, m.SysctlReqs = Sysctl{0, 1, 7}, []string{"y"}
+	m.Sysctl, m.SysctlReqs = Sysctl{Allow: 0, Preempt: 1, Log: 7, Replay: ReplayStrict, DemoteSkew: 1}, []string{"y"}
 	m.Interfaces["carp0"].Requests = []string{"z"}
 
 	back := NewMachine()
@@ -352,5 +372,63 @@ func TestLinkEqual(t *testing.T) {
 	m.Addrs[0] = netip.MustParsePrefix("10.0.0.2/8")
 	if l.Equal(&m) {
 		t.Error("another address is equal")
+	}
+}
+
+// A peer that is the usual group is none.
+func TestPeer(t *testing.T) {
+	m := NewMachine()
+	if err := change(t, m, nil, "carp0: create; carppeer 10.0.0.2; carppeer6 2001:db8::2"); err != nil {
+		t.Fatal(err)
+	}
+	i := m.Interfaces["carp0"]
+	if i.Peer != netip.MustParseAddr("10.0.0.2") || i.Peer6 != netip.MustParseAddr("2001:db8::2") {
+		t.Errorf("%v %v", i.Peer, i.Peer6)
+	}
+	for _, s := range []string{"carppeer 224.0.0.18; carppeer6 ff02::12", "carppeer 0.0.0.0; carppeer6 ::", "-carppeer; -carppeer6"} {
+		if err := change(t, m, nil, "carp0: "+s); err != nil {
+			t.Fatal(err)
+		}
+		if i := m.Interfaces["carp0"]; i.Peer.IsValid() || i.Peer6.IsValid() {
+			t.Errorf("%s: %v %v", s, i.Peer, i.Peer6)
+		}
+	}
+}
+
+// A group lives as long as it has a member, and its demotion with it.
+func TestGroups(t *testing.T) {
+	m := NewMachine()
+	for _, s := range []string{"carp0: create; group lan", "carp1: create; group lan; -group carp; group wan"} {
+		if err := change(t, m, nil, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(m.GroupNames()); got != "[carp lan wan]" {
+		t.Error(got)
+	}
+	p, err := m.Plan(Change{Kind: ForGroup, Name: "lan", Clauses: lines(t, "carpdemote 5")}, nil)
+	if err != nil || m.Commit(p) {
+		t.Fatal(err)
+	}
+	cs, err := ParseWant(FormatWant(m.Interfaces["carp1"].Clauses()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := NewMachine()
+	if err := back.LoadInterface("carp1", cs); err != nil || fmt.Sprint(back.Interfaces["carp1"].Groups) != "[lan wan]" {
+		t.Error(err, back.Interfaces["carp1"])
+	}
+	leave := func(name string) bool {
+		p, err := m.Plan(Change{Kind: ForInterface, Name: name, Clauses: lines(t, "-group lan")}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Commit(p)
+	}
+	if leave("carp0") || m.Groups["lan"].Demotion() != 5 {
+		t.Error("gone with a member left")
+	}
+	if !leave("carp1") || m.Groups["lan"] != nil || m.HasGroup("lan") {
+		t.Error("still there")
 	}
 }

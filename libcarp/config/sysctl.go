@@ -5,10 +5,21 @@ type Sysctl struct {
 	Allow   int // 0: adverts that come in are dropped
 	Preempt int // not 0: a BACKUP takes over from a slower master
 	Log     int // messages of this level and below are logged: 2 state changes, 3 demotion, ... 7 all
+
+	// Ours, which no BSD has.
+	Replay     int // which adverts are refused for their counter: 0..2, see ReplayOff
+	DemoteSkew int // not 0: a demoted host also advertises, and decides by, advskew 240 (wire.md, choice 2)
 }
 
+// What net.inet.carp.replay can be (wire.md, "Our counter").
+const (
+	ReplayOff    = 0 // as the BSDs
+	ReplayCopies = 1 // copies of sealed adverts are refused, altered or not
+	ReplayStrict = 2 // and everything that is not sealed, and what is 30 s behind our clock
+)
+
 // DefaultSysctl returns the values after boot.
-func DefaultSysctl() Sysctl { return Sysctl{Allow: 1, Preempt: 0, Log: 2} }
+func DefaultSysctl() Sysctl { return Sysctl{Allow: 1, Preempt: 0, Log: 2, Replay: ReplayCopies} }
 
 // A Variable is one name under net.inet.carp.
 type Variable struct {
@@ -23,6 +34,8 @@ func Variables() []Variable {
 		{"allow", 1, func(s *Sysctl) *int { return &s.Allow }},
 		{"preempt", 2, func(s *Sysctl) *int { return &s.Preempt }},
 		{"log", 3, func(s *Sysctl) *int { return &s.Log }},
+		{"replay", 0, func(s *Sysctl) *int { return &s.Replay }},
+		{"demoteskew", 0, func(s *Sysctl) *int { return &s.DemoteSkew }},
 	}
 }
 

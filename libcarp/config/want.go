@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -25,6 +26,24 @@ func (i *Interface) Clauses() []Clause {
 	cs = append(cs, Clause{Word: Advbase, N: int(i.Advbase)}, Clause{Word: Advskew, N: int(i.Nodes[0].Advskew)})
 	if !i.Pass.Empty() {
 		cs = append(cs, Clause{Word: PassPhrase, Pass: i.Pass})
+	}
+	if i.Peer != (netip.Addr{}) {
+		cs = append(cs, Clause{Word: Carppeer, Addr: netip.PrefixFrom(i.Peer, i.Peer.BitLen())})
+	}
+	if i.Peer6 != (netip.Addr{}) {
+		cs = append(cs, Clause{Word: Carppeer6, Addr: netip.PrefixFrom(i.Peer6, i.Peer6.BitLen())})
+	}
+	if i.MAC != (MAC{}) {
+		cs = append(cs, Clause{Word: Lladdr, MAC: i.MAC})
+	}
+	groups, inCarp := i.Groups, len(i.Groups) > 0 && i.Groups[0] == "carp"
+	if inCarp { // as every carp is from the first
+		groups = groups[1:]
+	} else {
+		cs = append(cs, Clause{Word: LeaveGroup, Text: "carp"})
+	}
+	for _, g := range groups {
+		cs = append(cs, Clause{Word: InGroup, Text: g})
 	}
 	for _, a := range i.Addrs {
 		cs = append(cs, Clause{Word: AddAddr, Addr: a})
@@ -126,7 +145,7 @@ func (m *Machine) GroupClauses() []Clause {
 	return cs
 }
 
-// LoadGroups takes over want/groups.
+// LoadGroups takes over want/groups, of the groups that have members: load the interfaces first.
 func (m *Machine) LoadGroups(cs []Clause) error {
 	groups := NewMachine().Groups
 	var g *Group
@@ -144,6 +163,7 @@ func (m *Machine) LoadGroups(cs []Clause) error {
 		}
 	}
 	m.Groups = groups
+	m.dropGroups()
 	return nil
 }
 

@@ -23,10 +23,17 @@ const (
 	PassPhrase
 	Carpdev
 	State
+	Carppeer // IPv4, unicast or another group
+	NoCarppeer
+	Carppeer6 // IPv6; OpenBSD has no such word
+	NoCarppeer6
+	Lladdr // a link-level address other than the virtual MAC
 	Description
 	NoDescription
-	AddAddr // alias
-	DelAddr // -alias
+	AddAddr    // alias
+	DelAddr    // -alias
+	InGroup    // join a group; in want/groups the holders that follow are this group's
+	LeaveGroup // and leave it
 	Demote
 	Undemote
 
@@ -37,7 +44,6 @@ const (
 	SetSysctl
 	Order
 	Request
-	InGroup // the holders that follow are this group's
 	Holder
 )
 
@@ -47,10 +53,12 @@ type kind int
 const (
 	none kind = iota
 	number
-	text   // any bytes
-	name   // not empty; without blanks, quotes and slashes
-	prefix // address/length
-	family // inet or inet6
+	text    // any bytes
+	name    // not empty; without blanks, quotes and slashes
+	prefix  // address/length
+	address // without a length, and without a zone
+	lladdr  // xx:xx:xx:xx:xx:xx
+	family  // inet or inet6
 )
 
 type wordInfo struct {
@@ -72,10 +80,17 @@ var words = []wordInfo{
 	{PassPhrase, "pass", text, 0, 0},
 	{Carpdev, "carpdev", name, 0, 0},
 	{State, "state", text, 0, 0},
+	{Carppeer, "carppeer", address, 0, 0},
+	{NoCarppeer, "-carppeer", none, 0, 0},
+	{Carppeer6, "carppeer6", address, 0, 0},
+	{NoCarppeer6, "-carppeer6", none, 0, 0},
+	{Lladdr, "lladdr", lladdr, 0, 0},
 	{Description, "description", text, 0, 0},
 	{NoDescription, "-description", none, 0, 0},
 	{AddAddr, "alias", prefix, 0, 0},
 	{DelAddr, "-alias", prefix, 0, 0},
+	{InGroup, "group", name, 0, 0},
+	{LeaveGroup, "-group", name, 0, 0},
 	{Demote, "carpdemote", number, 0, 128},
 	{Undemote, "-carpdemote", number, 0, 128},
 	{Need, "need", none, 0, 0},
@@ -85,7 +100,6 @@ var words = []wordInfo{
 	{SetSysctl, "set", number, -1 << 31, 1<<31 - 1},
 	{Order, "order", number, 0, 1<<31 - 1},
 	{Request, "request", name, 0, 0},
-	{InGroup, "group", name, 0, 0},
 	{Holder, "holder", number, 0, 1 << 16},
 }
 
@@ -121,7 +135,8 @@ type Clause struct {
 	N    int          // of words with a number
 	Text string       // of words with a text or a name; the variable of SetSysctl; the family of DelFirst, DropFirst and DropAll
 	Pass Pass         // of PassPhrase
-	Addr netip.Prefix // of AddAddr and DelAddr; host bits kept
+	Addr netip.Prefix // of AddAddr and DelAddr; host bits kept; of Carppeer and Carppeer6, where the length is the address's
+	MAC  MAC          // of Lladdr
 }
 
 // A NumberError says which number was bad and how, in the words of strtonum(3): too small, too large, invalid.
@@ -201,6 +216,18 @@ func ParseClause(spelling string, args ...string) (Clause, error) {
 			return Clause{}, fmt.Errorf("%s %q: invalid", spelling, arg)
 		}
 		c.Text = arg
+	case info.arg == address:
+		a, err := netip.ParseAddr(arg)
+		if err != nil || a.Zone() != "" {
+			return Clause{}, fmt.Errorf("%s %q: invalid", spelling, arg)
+		}
+		c.Addr = netip.PrefixFrom(a, a.BitLen())
+	case info.arg == lladdr:
+		m, err := ParseMAC(arg)
+		if err != nil {
+			return Clause{}, fmt.Errorf("%s %q: invalid", spelling, arg)
+		}
+		c.MAC = m
 	case info.arg == prefix:
 		p, err := netip.ParsePrefix(arg)
 		if err != nil {
@@ -225,6 +252,10 @@ func (c Clause) String() string {
 		return info.spelling + " " + strconv.Itoa(c.N)
 	case info.arg == prefix:
 		return info.spelling + " " + c.Addr.String()
+	case info.arg == address:
+		return info.spelling + " " + c.Addr.Addr().String()
+	case info.arg == lladdr:
+		return info.spelling + " " + c.MAC.String()
 	case info.arg == text:
 		return info.spelling + " " + strconv.Quote(c.Text)
 	}

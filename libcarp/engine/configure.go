@@ -128,7 +128,9 @@ func (e *Engine) configure(now Instant, p *config.Plan) {
 	if p.Done {
 		return
 	}
-	e.machine.Commit(*p)
+	if e.machine.Commit(*p) {
+		e.emit(&PersistGroups{})
+	}
 	defer e.recount()
 	switch p.Change.Kind {
 	case config.ForInterface:

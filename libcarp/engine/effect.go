@@ -66,6 +66,9 @@ type PublishGroups struct{}
 // Persist tells that the engine itself has changed an interface's configuration: it has chosen a carpdev.
 type Persist struct{ Carp string }
 
+// PersistGroups tells that a group went with its last member, and its demotion with it.
+type PersistGroups struct{}
+
 // Log is a message. Those above net.inet.carp.log are not made.
 type Log struct {
 	Level Level
@@ -95,4 +98,5 @@ func (*Announce) effect()      {}
 func (*Transition) effect()    {}
 func (*Publish) effect()       {}
 func (*Persist) effect()       {}
+func (*PersistGroups) effect() {}
 func (*Log) effect()           {}

@@ -180,6 +180,8 @@ func (l *Loop) do(f engine.Effect) {
 		if v, ok := l.engine.View(f.Carp); ok {
 			l.Store.Want(config.ForInterface, f.Carp, config.FormatWant(v.Interface.Clauses()), l.logError)
 		}
+	case *engine.PersistGroups:
+		l.Store.Want(config.ForGroup, "", config.FormatWant(l.engine.Machine().GroupClauses()), l.logError)
 	case *engine.Log:
 		l.Log(f.Level, f.Text)
 	default:

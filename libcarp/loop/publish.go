@@ -42,7 +42,7 @@ func (l *Loop) publish(name string) {
 
 func (l *Loop) publishGroups() {
 	demotion := map[string]int{}
-	for name := range l.engine.Machine().Groups {
+	for _, name := range l.engine.Machine().GroupNames() {
 		demotion[name] = l.engine.GroupDemotion(name)
 	}
 	l.server.PublishGroups(demotion)

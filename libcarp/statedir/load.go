@@ -28,14 +28,14 @@ func (d Dir) LoadMachine() (*config.Machine, error) {
 		}
 	}
 	load(sysctlFile, m.LoadSysctl, config.Target{Kind: config.ForSysctl})
-	var groups []config.Target
-	for name := range m.Groups {
-		groups = append(groups, config.Target{Kind: config.ForGroup, Name: name})
-	}
-	load(groupsFile, m.LoadGroups, groups...)
 	for _, name := range names {
 		load(name, func(cs []config.Clause) error { return m.LoadInterface(name, cs) }, config.Target{Kind: config.ForInterface, Name: name})
 	}
+	var groups []config.Target
+	for _, name := range m.GroupNames() {
+		groups = append(groups, config.Target{Kind: config.ForGroup, Name: name})
+	}
+	load(groupsFile, m.LoadGroups, groups...)
 	m.Damaged = damaged
 	return m, errors.Join(errs...)
 }

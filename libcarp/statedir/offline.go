@@ -3,6 +3,7 @@ package statedir
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -50,9 +51,15 @@ func (d Dir) changeOffline(v verb, ch config.Change) (Answer, error) {
 	if v == verbCheck || plan.Done {
 		return a, nil
 	}
+	groups := m.GroupNames()
 	m.Commit(plan)
 	if err := d.write(m, ch.Kind, ch.Name); err != nil {
 		return Answer{}, failed(err)
+	}
+	if !slices.Equal(groups, m.GroupNames()) { // one came with its first member, or went with its last
+		if err := d.write(m, config.ForGroup, ""); err != nil {
+			return Answer{}, failed(err)
+		}
 	}
 	return a, nil
 }
@@ -76,8 +83,11 @@ func (d Dir) write(m *config.Machine, kind config.Kind, name string) error {
 	switch i := m.Interfaces[name]; {
 	case kind == config.ForGroup:
 		demotion := map[string]int{}
-		for name, g := range m.Groups {
-			demotion[name] = g.Demotion()
+		for _, name := range m.GroupNames() {
+			demotion[name] = 0
+			if g := m.Groups[name]; g != nil {
+				demotion[name] = g.Demotion()
+			}
 		}
 		want, status = config.FormatWant(m.GroupClauses()), FormatGroups(demotion)
 	case kind == config.ForSysctl:

@@ -118,7 +118,7 @@ func TestGarbage(t *testing.T) {
 			t.Errorf("%.20q: %q", text, got)
 		}
 	}
-	if got := read(dialAndSay(t, d, "carp 1 show sysctl\n\n")); got != "carp-sysctl 1\nallow 1\npreempt 0\nlog 2\nerrno=0 gen=0 old=0\n" {
+	if got := read(dialAndSay(t, d, "carp 1 show sysctl\n\n")); got != "carp-sysctl 1\nallow 1\npreempt 0\nlog 2\nreplay 1\ndemoteskew 0\nerrno=0 gen=0 old=0\n" {
 		t.Errorf("%q", got)
 	}
 }

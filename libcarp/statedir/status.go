@@ -161,7 +161,7 @@ func (s *Status) set(line string) (err error) {
 	case "running":
 		s.Running, err = strconv.ParseBool(v)
 	case "lladdr":
-		s.Lladdr, err = parseMAC(v)
+		s.Lladdr, err = config.ParseMAC(v)
 	case "description":
 		s.Description = v
 	case "carpdev":
@@ -185,19 +185,4 @@ func (s *Status) set(line string) (err error) {
 		s.Addrs = append(s.Addrs, p)
 	}
 	return err
-}
-
-func parseMAC(s string) (m config.MAC, err error) {
-	parts := strings.Split(s, ":")
-	if len(parts) != len(m) {
-		return m, fmt.Errorf("%q is no link-level address", s)
-	}
-	for i, p := range parts {
-		b, err := strconv.ParseUint(p, 16, 8)
-		if err != nil {
-			return m, fmt.Errorf("%q is no link-level address", s)
-		}
-		m[i] = byte(b)
-	}
-	return m, nil
 }
