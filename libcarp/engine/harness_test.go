@@ -32,7 +32,7 @@ func em0(x byte) config.Link {
 }
 
 func newHost(t testing.TB, links ...config.Link) *host {
-	h := &host{t: t, e: New(config.NewMachine(), rand.NewPCG(1, 2)), now: 1000 * second, wall: wire.SealEpoch + 1e9}
+	h := &host{t: t, e: New(config.NewMachine(), rand.NewPCG(1, 2), nil), now: 1000 * second, wall: wire.SealEpoch + 1e9}
 	h.sysctl("log", 7)
 	h.setLinks(links...)
 	return h
@@ -171,6 +171,9 @@ type peer struct {
 
 var counters uint64 = 0x1111111111111111
 
+// sealTime rises from advert to advert, hours ahead of what the hosts' clocks come to in a test.
+var sealTime int64 = 1e9 + 1e7
+
 func (p peer) packet() *Packet {
 	ad := wire.Advert{Version: wire.Version, Type: wire.Type, Authlen: wire.Authlen, VHID: or(p.vhid, 1),
 		Advbase: p.base, Advskew: p.skew, Demote: p.demote, Counter: p.counter}
@@ -187,7 +190,8 @@ func (p peer) packet() *Packet {
 	counters += 0x123456789
 	switch {
 	case p.sealed:
-		ad.Seal(1e9 + int64(counters>>30&0xfff))
+		sealTime += 20
+		ad.Seal(sealTime)
 	case p.counter == 0:
 		ad.Counter = counters<<8 | uint64(^ad.Demote) // never looks sealed
 	}
