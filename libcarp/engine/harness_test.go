@@ -160,6 +160,7 @@ type peer struct {
 	demote          uint8
 	addrs           []string // 192.168.1.10
 	sealed          bool
+	sealAt          int64 // hear: a little later than what the host has heard and sent
 	counter         uint64
 	carpdev         int // 2
 	ttl             int // 255
@@ -170,9 +171,6 @@ type peer struct {
 }
 
 var counters uint64 = 0x1111111111111111
-
-// sealTime rises from advert to advert, hours ahead of what the hosts' clocks come to in a test.
-var sealTime int64 = 1e9 + 1e7
 
 func (p peer) packet() *Packet {
 	ad := wire.Advert{Version: wire.Version, Type: wire.Type, Authlen: wire.Authlen, VHID: or(p.vhid, 1),
@@ -190,8 +188,7 @@ func (p peer) packet() *Packet {
 	counters += 0x123456789
 	switch {
 	case p.sealed:
-		sealTime += 20
-		ad.Seal(sealTime)
+		ad.Seal(or(p.sealAt, 5e9))
 	case p.counter == 0:
 		ad.Counter = counters<<8 | uint64(^ad.Demote) // never looks sealed
 	}
@@ -226,6 +223,9 @@ func or[T comparable](v, otherwise T) T {
 
 func (h *host) hear(p peer) []Effect {
 	h.t.Helper()
+	if p.sealAt == 0 {
+		p.sealAt = h.e.clock.read(h.now) + lead + 4
+	}
 	pkt := p.packet()
 	pkt.Clock = h.clock()
 	return h.step(pkt)

@@ -32,7 +32,9 @@ const strictBehindMax = 30 * 1000
 
 func timeOf(counter uint64) int64 { return int64(counter >> 24) }
 
-func (m *Memory) hasSent(counter uint64) bool { return holds(&m.Sent, m.SentTotal, counter) }
+func (m *Memory) hasSent(counter uint64) bool {
+	return timeOf(counter) <= m.Newest && holds(&m.Sent, m.SentTotal, counter)
+}
 
 func (m *Memory) hasAccepted(counter uint64) bool {
 	return holds(&m.Accepted, m.AcceptedTotal, counter)
@@ -75,7 +77,7 @@ func (m *Memory) judge(ad *wire.Advert, replay int, behind int64) verdict {
 		return altered
 	case !sealed: // it may be a BSD's
 		return genuine
-	case m.hasAccepted(ad.Counter), t <= m.Floor, t < m.Newest-behindMax:
+	case t <= m.Floor, t < m.Newest-behindMax, m.hasAccepted(ad.Counter):
 		return replayed
 	case replay == config.ReplayStrict && behind > strictBehindMax:
 		return replayed
@@ -93,7 +95,7 @@ type leap struct {
 // believe takes note of an accepted sealed advert and says whether its time can be believed.
 func (n *node) believe(ad *wire.Advert, src netip.Addr, running int64) bool {
 	m, t := n.memory, timeOf(ad.Counter)
-	if !m.hasAccepted(ad.Counter) { // with replay 0 a copy is accepted too
+	if t > m.Newest || !m.hasAccepted(ad.Counter) { // with replay 0 a copy is accepted too
 		m.put(&m.Accepted, &m.AcceptedTotal, ad.Counter)
 	}
 	if t-max(running, m.Newest) > dayMs {
