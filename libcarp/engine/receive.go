@@ -49,7 +49,8 @@ func (e *Engine) receive(now Instant, p *Packet) {
 		e.logf(Notice, "%s: invalid version %d != 2", c.cfg.Name, ad.Version)
 		return
 	}
-	if !n.verify(&ad, now) {
+	ok, present := n.verify(&ad, now)
+	if !ok {
 		e.count(c, config.Badauth)
 		e.wrongHash(c, p, now)
 		return
@@ -58,6 +59,9 @@ func (e *Engine) receive(now Instant, p *Packet) {
 		e.count(c, config.Badauth)
 		e.logf(Warning, "%s: replay or network loop detected", c.cfg.Name)
 		return
+	}
+	if present { // a peer's, not our own come back: nobody needs the previous lists any more
+		n.previous = nil
 	}
 	e.accept(n, &ad, p, now)
 }
@@ -72,13 +76,11 @@ func (e *Engine) wrongHash(c *carp, p *Packet, now Instant) {
 
 // verify accepts the HMAC over the present list of addresses, and over previous ones until the peer uses the present one, so
 // that an address can be added on one host after the other (wire.md, choice 6).
-func (n *node) verify(ad *wire.Advert, now Instant) bool {
+func (n *node) verify(ad *wire.Advert, now Instant) (ok, present bool) {
 	if n.auth.Verify(ad) || n.authLL != nil && n.authLL.Verify(ad) {
-		n.previous = nil
-		return true
+		return true, true
 	}
-	n.previous = slices.DeleteFunc(n.previous, func(o oldAuth) bool { return now >= o.until })
-	return slices.ContainsFunc(n.previous, func(o oldAuth) bool { return o.auth.Verify(ad) })
+	return slices.ContainsFunc(n.previous, func(o oldAuth) bool { return now < o.until && o.auth.Verify(ad) }), false
 }
 
 // accept acts on an advert of somebody with our key.
