@@ -1,0 +1,287 @@
+package sim
+
+import (
+	"fmt"
+
+	"carp/libcarp/engine"
+)
+
+// What the members of a virtual host must agree upon: those that hear each other both ways and have the same key and addresses are a class,
+// and have one master.
+
+// A member is one station's node of a virtual host.
+type member struct {
+	station int32
+	carp    int // of a host
+}
+
+// A vhost is a virtual host as a whole.
+type vhost struct {
+	n       int
+	plan    *VHostPlan
+	members []member
+	every   int64 // between two looks
+
+	odd     []oddness // by the place of a class's first member
+	leader  []int     // scratch: to which class each member belongs, -1: to none
+	changes int64     // when a master changed last
+	tally   *tally
+}
+
+// An oddness is a class without exactly one master.
+type oddness struct {
+	masters int // 0: none; 1: all is well; 2: several
+	since   int64
+	bound   int64 // how long it may last
+}
+
+func newVhost(n int, p *VHostPlan) vhost { return vhost{n: n, plan: p} }
+
+func (v *vhost) prepare(w *World) {
+	for id := range w.stations {
+		s := &w.stations[id]
+		if s.host != nil && s.host.byVhost[v.n] >= 0 {
+			v.members = append(v.members, member{int32(id), s.host.byVhost[v.n]})
+		}
+		if s.peer != nil && s.peer.plan.VHost == v.n {
+			v.members = append(v.members, member{int32(id), 0})
+		}
+	}
+	v.odd = make([]oddness, len(v.members))
+	v.leader = make([]int, len(v.members))
+	for n := range v.odd {
+		v.odd[n].masters = 1
+	}
+	v.every = max(v.plan.slowest(w.scenario), second/10)
+	w.push(v.every, audit, int32(v.n), 0, 0)
+}
+
+// carpFor returns the place of the host's carp for a vhid on a LAN, -1 if there is none.
+func (w *World) carpFor(h *host, lan int, vhid uint8) int {
+	for n := range w.vhosts {
+		if p := w.vhosts[n].plan; p.LAN == lan && p.VHID == vhid {
+			return h.byVhost[n]
+		}
+	}
+	return -1
+}
+
+// changed is told of every transition, after it.
+func (w *World) changed(vhost int, _ int32, from, to engine.State) {
+	if from == engine.Init || to == engine.Init {
+		w.disturbed()
+		return
+	}
+	v := &w.vhosts[vhost]
+	v.changes = w.now
+	v.audit(w)
+}
+
+// look returns a member's claim and state, and what makes it one of a class.
+func (v *vhost) look(w *World, m member) (c claim, s engine.State, class uint64, takesPart bool) {
+	l := &w.lans[v.plan.LAN]
+	class = l.side[m.station] << 16
+	if p := w.stations[m.station].peer; p != nil {
+		if p.plan.Stranger {
+			class |= 1 << 8
+		}
+		return p.claim(), p.state, class, p.state != engine.Init
+	}
+	h := w.stations[m.station].host
+	if !h.up || m.carp >= len(h.nodes) {
+		return claim{}, engine.Init, 0, false
+	}
+	k := &h.carps[m.carp]
+	if k.strangers > 0 {
+		class |= uint64(m.station)<<8 | 1
+	}
+	return claimOf(&h.nodes[m.carp]), h.nodes[m.carp].State, class, h.takesPart(m.carp)
+}
+
+// audit counts the masters of each class, and how long there have been none or several.
+func (v *vhost) audit(w *World) {
+	if w.noise > 0 {
+		return
+	}
+	type sum struct {
+		class              uint64
+		masters            int
+		bound, down, slack int64
+		lower              bool
+	}
+	var classes [24]sum
+	used := 0
+	for n, m := range v.members {
+		v.leader[n] = -1
+		c, s, class, ok := v.look(w, m)
+		if !ok {
+			continue
+		}
+		at := 0
+		for at < used && classes[at].class != class {
+			at++
+		}
+		if at == used {
+			if used == len(classes) {
+				return
+			}
+			classes[used] = sum{class: class, down: 1 << 62}
+			used++
+			v.leader[n] = at
+		}
+		k := &classes[at]
+		down, late := c.masterDown()+c.interval(), int64(0)
+		if h := w.stations[m.station].host; h != nil {
+			late = 3 * h.late
+		} else {
+			k.lower = k.lower || w.stations[m.station].peer.Lower
+		}
+		k.down = min(k.down, down+late)
+		if s == engine.Master {
+			k.masters++
+			k.bound = max(k.bound, c.interval()+late)
+		}
+	}
+	for n := range v.members {
+		if v.leader[n] < 0 {
+			continue
+		}
+		k := &classes[v.leader[n]]
+		bound := k.down
+		if k.masters > 1 {
+			bound = k.bound
+			if k.lower {
+				bound *= 3
+			}
+		}
+		bound += bound/500 + 2*w.lans[v.plan.LAN].delay + 5*millisecond
+		v.judge(w, n, min(k.masters, 2), bound)
+	}
+}
+
+// judge notes how many masters a class has now.
+func (v *vhost) judge(w *World, n, masters int, bound int64) {
+	o := &v.odd[n]
+	if o.masters != 1 {
+		lasted := w.now - max(o.since, w.quietSince)
+		if masters == o.masters {
+			o.bound = max(o.bound, bound)
+		}
+		if lasted > o.bound && v.tally == nil {
+			w.fail("one master", "vhid %d on LAN %d: %d masters for %d ms, at most %d ms:%s",
+				v.plan.VHID, v.plan.LAN, o.masters, lasted/millisecond, o.bound/millisecond, v.describe(w))
+		}
+		if masters != o.masters && v.tally != nil {
+			v.tally.note(o.masters, lasted)
+		}
+	}
+	if masters != o.masters {
+		*o = oddness{masters, w.now, bound}
+	}
+}
+
+// forget: what was odd before is judged from now on.
+func (v *vhost) forget(w *World) {
+	for n := range v.odd {
+		v.odd[n] = oddness{masters: 1}
+	}
+	if w.noise == 0 {
+		v.audit(w)
+	}
+}
+
+func (v *vhost) describe(w *World) (s string) {
+	for _, m := range v.members {
+		c, state, class, ok := v.look(w, m)
+		s += fmt.Sprintf(" [%d %v %d/%d/%d class %x", m.station, state, c.base, c.skew, c.demote, class)
+		if p := w.stations[m.station].peer; p != nil {
+			s += " " + p.Name
+		}
+		if !ok {
+			s += " absent"
+		}
+		s += "]"
+	}
+	return s
+}
+
+// settled reports, at the end of a scenario, what is not as it has to be: each class has one master, nobody who hears him has a reason to
+// take over, and nothing has moved for a while.
+func (v *vhost) settled(w *World, since int64) {
+	masters := map[uint64][]member{}
+	var order []uint64
+	for _, m := range v.members {
+		_, s, class, ok := v.look(w, m)
+		if !ok {
+			continue
+		}
+		if _, seen := masters[class]; !seen {
+			masters[class] = nil
+			order = append(order, class)
+		}
+		if s == engine.Master {
+			masters[class] = append(masters[class], m)
+		}
+	}
+	for _, class := range order {
+		if len(masters[class]) != 1 {
+			w.fail("one master", "vhid %d: %d at the end:%s", v.plan.VHID, len(masters[class]), v.describe(w))
+			return
+		}
+		lead, _, _, _ := v.look(w, masters[class][0])
+		for _, m := range v.members {
+			c, s, k, ok := v.look(w, m)
+			if !ok || k != class || s == engine.Master {
+				continue
+			}
+			if h := w.stations[m.station].host; h != nil && c.supersedes(lead, h.machine.Sysctl.Preempt != 0) {
+				w.fail("the right master", "vhid %d: station %d should be it:%s", v.plan.VHID, m.station, v.describe(w))
+			}
+		}
+	}
+	if v.changes > since {
+		w.fail("one master", "vhid %d: still changes at %d ms:%s", v.plan.VHID, v.changes/millisecond, v.describe(w))
+	}
+}
+
+// restless reports whether the members of a virtual host may go on changing for ever although each does what the protocol says.
+//
+// Counterexamples to "after the last fault there is one master for good", found here:
+//   - advbase 1 demoted by 1 beside advbase 4: the backup with advbase 1 finds the master too slow and takes over, whatever the demotion; the
+//     other one, less demoted, takes it back on the first advert (wire.md, choice 10);
+//   - two equal BSD peers, or two of ours with the same source address: both yield, both wait the same time, and both may take over within the
+//     delay of the LAN again (wire.md, choice 3).
+func (v *vhost) restless(w *World) bool {
+	for i, m := range v.members {
+		a, _, ka, ok := v.look(w, m)
+		if !ok {
+			continue
+		}
+		for _, o := range v.members[:i] {
+			b, _, kb, ok := v.look(w, o)
+			if !ok || ka != kb {
+				continue
+			}
+			if a.base != b.base && a.demote != b.demote {
+				return true
+			}
+			if a.ties(b) && v.bothYield(w, m, o) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// bothYield reports whether two equal masters give way to each other.
+func (v *vhost) bothYield(w *World, a, b member) bool {
+	p, q := w.stations[a.station].peer, w.stations[b.station].peer
+	if p != nil && q != nil {
+		return !(p.Lower && q.Lower)
+	}
+	if p != nil || q != nil {
+		return false
+	}
+	g, h := w.stations[a.station].host, w.stations[b.station].host
+	return g.source(&g.carps[a.carp]) == h.source(&h.carps[b.carp])
+}
