@@ -351,7 +351,7 @@ func (h *host) watch(gen uint32) {
 		case engine.Backup:
 			by = max(c.reset+engine.Instant(own.masterDown()), h.woken) + slack
 		case engine.Master:
-			by = max(c.sent+engine.Instant(own.interval()), h.woken) + slack
+			by = max(max(c.sent, c.reset)+engine.Instant(own.interval()), h.woken) + slack
 		default:
 			continue
 		}
@@ -362,4 +362,3 @@ func (h *host) watch(gen uint32) {
 	}
 	h.w.push(h.when(max(next, now+engine.Instant(millisecond)))+1, watch, h.id, 0, gen)
 }
-

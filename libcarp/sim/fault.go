@@ -320,7 +320,8 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 			h.wake()
 		}
 	case LateTimers:
-		if h.late += f.N * int64(by); by < 0 {
+		if h.late += f.N * int64(by); by < 0 && h.up {
+			h.woken = h.local() // a timer that should have rung long ago rings now
 			h.rearm()
 		}
 	case WallStep:

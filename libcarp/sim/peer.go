@@ -25,8 +25,8 @@ type Dialect struct {
 
 type skewer func(skew, demotion int64) int64
 
-func asIs(skew, _ int64) int64             { return skew }
-func added(skew, demotion int64) int64     { return min(skew+demotion*240, 240) } // its factors are 240
+func asIs(skew, _ int64) int64         { return skew }
+func added(skew, demotion int64) int64 { return min(skew+demotion*240, 240) } // its factors are 240
 func suppressed(skew, demotion int64) int64 {
 	if demotion > 0 {
 		return max(skew, 240)
