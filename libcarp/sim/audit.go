@@ -112,10 +112,17 @@ func (v *vhost) look(w *World, m member) (c claim, s engine.State, class uint64,
 // The issue says this of the time since the healing. Counterexample: masters A (advskew 0) and B (10) hear each other again, and a preempting
 // backup C (5) hears B's advert just after one of A's. C takes over from B, as it must, and is a second master until A's next advert, two of A's
 // intervals after the healing. So it holds for each two masters, from when both are.
+//
+// And beside a UCARP it says three. Counterexample: A and B of ours and a UCARP, all equal. Until the lower of ours has yielded, B hears its tied
+// adverts between those of the UCARP, so those are not three in a row. It takes an interval more where there are others.
 func (v *vhost) together(w *World, n int) {
 	a, _, class, ok := v.look(w, v.members[n])
 	if !ok {
 		return
+	}
+	ucarp := int64(3)
+	if len(v.members) > 2 {
+		ucarp = 4
 	}
 	for i, m := range v.members {
 		b, s, k, ok := v.look(w, m)
@@ -128,7 +135,7 @@ func (v *vhost) together(w *World, n int) {
 			if h := w.stations[id].host; h != nil {
 				late = max(late, h.late)
 			} else if w.stations[id].peer.Lower && a.ties(b) {
-				times = 3
+				times = ucarp
 			}
 		}
 		if a.yields(b) {

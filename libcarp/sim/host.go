@@ -80,6 +80,9 @@ type carp struct {
 	sent    engine.Instant // when the last advert was sent
 	tie     tieCount
 
+	counters [16][8]byte // that were sent last
+	counted  int
+
 	downs, strangers, extra int // counted faults: down, other pass phrase, other addresses
 
 	told                               engine.State // while effects are checked
@@ -270,7 +273,7 @@ func (h *host) change(ch config.Change) {
 // arrive takes a frame in.
 func (h *host) arrive(i int32) {
 	switch {
-	case !h.up || h.asleep > 0 && (!h.keeps || len(h.backlog) >= 64):
+	case !h.up || h.asleep > 0 && (!h.keeps || len(h.backlog) >= 64) || Deafened.on(h):
 		h.w.release(i)
 	case h.asleep > 0:
 		h.backlog = append(h.backlog, i)
@@ -290,10 +293,6 @@ func (h *host) hear(i int32) {
 		p.Src, p.Dst = netip.AddrFrom4([4]byte(f.buf[12:16])), netip.AddrFrom4([4]byte(f.buf[16:20]))
 		p.TTL, p.Payload = int(f.buf[8]), f.buf[wire.IPv4Header:f.size]
 	}
-	if h.w.mischief != Honest && h.w.mischief.hear(h, p) {
-		h.w.release(i)
-		return
-	}
 	h.feed(p)
 	h.w.release(i)
 }
@@ -307,7 +306,6 @@ func (h *host) tick(gen uint32) {
 		return // waking looks at the deadlines
 	}
 	h.w.Events++
-	h.armed = 0
 	h.tickEv.Clock = h.clock()
 	h.feed(&h.tickEv)
 }
@@ -327,9 +325,11 @@ func (h *host) feed(ev engine.Event) {
 
 func (h *host) step(ev engine.Event) {
 	now := h.local()
-	effects := h.engine.Step(now, ev)
-	if h.w.mischief != Honest {
-		effects = h.w.mischief.effects(h, effects)
+	var effects []engine.Effect
+	if h.w.mischief == Honest {
+		effects = h.engine.Step(now, ev)
+	} else {
+		effects = h.w.mischief.step(h, now, ev)
 	}
 	h.before, h.nodes = h.nodes, h.engine.Nodes(h.before[:0])
 	h.check(now, ev, effects)
@@ -346,8 +346,11 @@ func (h *host) arm() {
 	}
 	h.tickGen++
 	h.pending, h.armed = deadline != 0, deadline
-	if deadline != 0 && !h.w.mischief.deadline(h) {
-		h.w.push(h.when(deadline)+h.w.random.below(h.late+1), tick, h.id, 0, h.tickGen)
+	if deadline == 0 {
+		return
+	}
+	if at := h.w.mischief.ring(h, h.when(deadline)+h.w.random.below(h.late+1)); at != 0 {
+		h.w.push(at, tick, h.id, 0, h.tickGen)
 	}
 }
 

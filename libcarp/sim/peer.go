@@ -119,7 +119,7 @@ func (p *peer) timer(gen uint32) {
 	}
 	p.timerAt = 0
 	switch {
-	case p.state == engine.Init:
+	case p.state == engine.Init || p.w.mischief == Idle:
 	case p.deadline > p.w.now:
 		p.wait(p.deadline - p.w.now)
 	case p.state == engine.Backup:
@@ -169,6 +169,9 @@ func (p *peer) takeOver(why string) {
 }
 
 func (p *peer) yield() {
+	if p.w.mischief == Stubborn {
+		return
+	}
 	if p.Lower {
 		p.advertise(p.claim())
 	}

@@ -13,7 +13,8 @@ const (
 	audit                  // look at a virtual host as a whole
 	faultBegins
 	faultEnds
-	boot
+	boot   // a station starts for the first time
+	reboot // and again, with the configuration that it has
 	kinds
 )
 

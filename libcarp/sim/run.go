@@ -1,10 +1,8 @@
 package sim
 
 import (
-	"fmt"
 	"slices"
 
-	"carp/libcarp/config"
 	"carp/libcarp/engine"
 )
 
@@ -142,32 +140,3 @@ func (s *Scenario) Kept() (keep []int) {
 	}
 	return keep
 }
-
-// A Mischief breaks something on purpose, to see that the rules notice.
-type Mischief int
-
-// The mischiefs.
-const (
-	Honest    Mischief = iota
-	Sluggish           // host 0's timer never rings
-	Hasty              // host 0 is told that it is later than it is
-	Deafened           // host 0 hears nothing
-	Misread            // host 0 reads advskew as 0 where it is more
-	Liar               // host 0 says another demotion than it decides by
-	Backwards          // effects come in the opposite order
-	Forgetful          // host 0 never learns that a send went well
-	Open               // host 0 takes refused packets for good ones
-	Unmoved            // peers never yield
-	mischiefs
-)
-
-var mischiefNames = [mischiefs]string{"honest", "sluggish", "hasty", "deafened", "misread", "liar", "backwards", "forgetful", "open", "unmoved"}
-
-func (m Mischief) String() string { return mischiefNames[m] }
-
-var _ = config.OK
-var _ = fmt.Sprint
-
-func (m Mischief) hear(h *host, p *engine.Packet) bool                { return false }
-func (m Mischief) effects(h *host, f []engine.Effect) []engine.Effect { return f }
-func (m Mischief) deadline(h *host) bool                              { return false }

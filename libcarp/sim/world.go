@@ -162,9 +162,9 @@ func (w *World) handle(it *item) {
 		w.begin(int(it.who))
 	case faultEnds:
 		w.end(int(it.who))
-	case boot:
+	case boot, reboot:
 		if s := &w.stations[it.who]; s.host != nil {
-			s.host.boot(true)
+			s.host.boot(it.kind == boot)
 		} else {
 			s.peer.start()
 		}
