@@ -92,7 +92,9 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 			return
 		}
 		heard = claim{ev.Payload[5], ev.Payload[2], ev.Payload[4]}
-		must = h.demands(hit, heard, ev)
+		must = h.demands(now, hit, heard, ev)
+	case *engine.Sent:
+		h.outcomes(carpOf(ev.Carp), ev.Errno == config.OK)
 	case *engine.Configure:
 		h.learn(now, &ev.Plan.Change)
 	}
@@ -105,10 +107,19 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		} else if a.State != b.State {
 			h.explain(now, n, ev)
 		}
+		if overslept(b, now) && c.told == engine.Master && !c.gaveWay {
+			h.w.fail("a master that slept gives way", "host %d %s: advertised at %d, due again at %d, and MASTER at %d", h.id, c.name, c.sent, b.Deadline, now)
+		}
 		if a.State != b.State {
 			c.tie = tieCount{}
 			if a.State == engine.Backup {
 				c.reset = now
+			}
+		}
+		if _, sent := ev.(*engine.Sent); b.Failing && !a.Failing && !sent {
+			c.failures = 0
+			if a.State != engine.Init { // there nothing can be found out
+				h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
 			}
 		}
 		if c.told != a.State {
@@ -120,6 +131,11 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 	}
 }
 
+// overslept: a master whose timer is more than an interval late, more than two after its last advert (design.md, "a master that wakes").
+func overslept(b *engine.NodeView, now engine.Instant) bool {
+	return b.State == engine.Master && b.Deadline != 0 && int64(now-b.Deadline) > claimOf(b).interval()
+}
+
 // isRefused: what counts as refused is all but the counters of packets and of takeovers.
 func isRefused(before, after *config.Stats) bool {
 	b, a := *before, *after
@@ -127,6 +143,23 @@ func isRefused(before, after *config.Stats) bool {
 		b[n], a[n] = 0, 0
 	}
 	return b != a
+}
+
+// outcomes: three failures in a row demote, and it takes three successes in a row at least to undo that, in whatever state (spec E.8).
+func (h *host) outcomes(n int, ok bool) {
+	c := &h.carps[n]
+	if ok {
+		c.failures, c.successes = 0, c.successes+1
+	} else {
+		c.failures, c.successes = c.failures+1, 0
+	}
+	b, a := &h.before[n], &h.nodes[n]
+	switch {
+	case a.Failing && !b.Failing && c.failures != 3, !a.Failing && !b.Failing && c.failures >= 3:
+		h.w.fail("demotion", "host %d %s: failing %t after %d failures", h.id, c.name, a.Failing, c.failures)
+	case b.Failing && !a.Failing && c.successes < 3:
+		h.w.fail("demotion", "host %d %s: has ceased to fail after %d successes", h.id, c.name, c.successes)
+	}
 }
 
 // unchanged: a refused packet changes counters alone. What was due anyway may happen in the same step.
@@ -165,10 +198,13 @@ func (h *host) coincides(p *engine.Packet) bool {
 }
 
 // demands returns the state that an accepted advert asks for.
-func (h *host) demands(n int, heard claim, p *engine.Packet) engine.State {
+func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet) engine.State {
 	b, c := &h.before[n], &h.carps[n]
-	own := claimOf(b)
-	switch b.State {
+	own, state := claimOf(b), b.State
+	if overslept(b, now) {
+		state = engine.Backup // it gives way before it listens
+	}
+	switch state {
 	case engine.Backup:
 		if own.supersedes(heard, h.machine.Sysctl.Preempt != 0) {
 			return engine.Master
@@ -190,16 +226,15 @@ func (h *host) demands(n int, heard claim, p *engine.Packet) engine.State {
 			return engine.Backup
 		}
 	}
-	return b.State
+	return state
 }
 
 // obeyed: a node does what an accepted advert demands, and nothing else.
 func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim) {
 	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
 	own := claimOf(b)
-	late := b.State == engine.Master && b.Deadline != 0 && int64(now-b.Deadline) > own.interval()
 	switch {
-	case a.State != must && !(late && must == engine.Master && a.State == engine.Backup):
+	case a.State != must:
 		h.w.fail("preempt, demote, yield", "host %d %s with %+v was %v and is %v after hearing %+v; demanded: %v",
 			h.id, c.name, own, b.State, a.State, heard, must)
 	case must == engine.Backup:
@@ -258,7 +293,7 @@ func (h *host) learn(now engine.Instant, ch *config.Change) {
 func (h *host) order(effects []engine.Effect) {
 	for n := range h.nodes {
 		c := &h.carps[n]
-		c.told, c.ensured, c.quiet, c.advertised, c.called = h.before[n].State, false, false, false, false
+		c.told, c.ensured, c.quiet, c.advertised, c.called, c.gaveWay = h.before[n].State, false, false, false, false, false
 	}
 	demoted := false
 	for _, f := range effects {
@@ -285,6 +320,7 @@ func (h *host) order(effects []engine.Effect) {
 				h.w.fail("effects", "host %d %s: %v -> %v told of one who was %v", h.id, c.name, f.From, f.To, c.told)
 			}
 			c.told = f.To
+			c.gaveWay = c.gaveWay || f.From == engine.Master
 			if f.To == engine.Master && !(c.ensured && c.advertised && c.called) {
 				h.w.fail("effects", "host %d %s: MASTER told; answers %v, then advertised %v, then announced %v", h.id, c.name, c.ensured, c.advertised, c.called)
 			}

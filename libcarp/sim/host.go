@@ -80,13 +80,15 @@ type carp struct {
 	sent    engine.Instant // when the last advert was sent
 	tie     tieCount
 
+	failures, successes int // of sending, in a row
+
 	counters [16][8]byte // that were sent last
 	counted  int
 
 	downs, strangers, extra int // counted faults: down, other pass phrase, other addresses
 
-	told                               engine.State // while effects are checked
-	ensured, quiet, advertised, called bool
+	told                                        engine.State // while effects are checked
+	ensured, quiet, advertised, called, gaveWay bool
 }
 
 func (w *World) addHost(p *HostPlan) {
@@ -138,6 +140,7 @@ func (h *host) boot(first bool) {
 	for n := range h.carps {
 		c := &h.carps[n]
 		c.answers, c.reset, c.sent, h.broken[n] = false, h.local(), h.local(), false
+		c.failures, c.successes = 0, 0
 	}
 	h.nodes = h.engine.Nodes(h.nodes[:0])
 	h.feed(&engine.Links{Clock: h.clock(), Links: h.makeLinks()})
