@@ -289,6 +289,8 @@ func (v *vhost) settled(w *World, since int64) {
 // Counterexamples to "after the last fault there is one master for good", found here:
 //   - advbase 1 demoted by 1 beside advbase 4: the backup with advbase 1 finds the master too slow and takes over, whatever the demotion; the
 //     other one, less demoted, takes it back on the first advert (wire.md, choice 10);
+//   - the same without a difference in advbase: advbase 0 and advskew 0, demoted by 1, beside advbase 0 and advskew 25. Three of the first one's
+//     intervals, 12 ms, are less than one of the second's, 98 ms: it times out between two adverts of a master that is well;
 //   - two equal BSD peers, or two of ours with the same source address: both yield, both wait the same time, and both may take over within the
 //     delay of the LAN again (wire.md, choice 3).
 func (v *vhost) restless(w *World) bool {
@@ -302,7 +304,7 @@ func (v *vhost) restless(w *World) bool {
 			if !ok || ka != kb {
 				continue
 			}
-			if a.base != b.base && a.demote != b.demote {
+			if v.impatient(w, a, b) || v.impatient(w, b, a) {
 				return true
 			}
 			if a.ties(b) && v.bothYield(w, m, o) {
@@ -311,6 +313,21 @@ func (v *vhost) restless(w *World) bool {
 		}
 	}
 	return false
+}
+
+// impatient reports whether a takes over from b again and again, although b is less demoted.
+func (v *vhost) impatient(w *World, a, b claim) bool {
+	if a.demote <= b.demote {
+		return false
+	}
+	late := int64(0)
+	for _, m := range v.members {
+		if h := w.stations[m.station].host; h != nil {
+			late = max(late, h.late)
+		}
+	}
+	patience := 3*256*int64(a.base) + int64(a.skew)
+	return a.base > 0 && patience <= b.units() || a.masterDown() <= b.interval()+b.interval()/500+late+2*w.lans[v.plan.LAN].delay+millisecond
 }
 
 // bothYield reports whether two equal masters give way to each other.

@@ -237,11 +237,27 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 	case a.State != must:
 		h.w.fail("preempt, demote, yield", "host %d %s with %+v was %v and is %v after hearing %+v; demanded: %v",
 			h.id, c.name, own, b.State, a.State, heard, must)
+	case must == engine.Master && b.State == engine.Backup && h.sendFails > 0 && h.probeFails == 0:
+		h.flapped(c, own)
 	case must == engine.Backup:
 		c.reset = now
 		if int64(a.Deadline-now) != own.masterDown() {
 			h.w.fail("master-down time", "host %d %s waits %d ns, not %d", h.id, c.name, a.Deadline-now, own.masterDown())
 		}
+	}
+}
+
+// flapped: a host whose adverts fail while its probes do not takes its probes for proof that it can send, preempts, fails and gives way.
+// It does not do so for ever: it asks for more probes each time (engine/send.go), unless its intervals are so long that a minute lies between.
+func (h *host) flapped(c *carp, own claim) {
+	c.flaps++
+	intervals := (h.w.now - h.w.lastFault) / own.interval()
+	most := 8 + intervals/90
+	if own.interval() > 15*second {
+		most = 8 + intervals/4
+	}
+	if int64(c.flaps) > most {
+		h.w.fail("no flap", "host %d %s: %d takeovers in %d intervals, and none could be told to others", h.id, c.name, c.flaps, intervals)
 	}
 }
 

@@ -58,6 +58,18 @@ func (k FaultKind) noisy() bool {
 	return false
 }
 
+// mayStay reports whether the fault may last for ever: then the cluster has to live with it.
+func (k FaultKind) mayStay() bool {
+	switch k {
+	case Down, OtherPass, Crash, CarrierLost, CarpdevGone, Demotion, Partition, PeerCrash:
+		return true
+	}
+	return false
+}
+
+// forever is the duration of a fault that is never undone.
+const forever = 1 << 60
+
 // A Fault is one of a scenario's list. Removing one leaves the others as they are.
 type Fault struct {
 	At, For int64 // nanoseconds; For 0: it is a change that stays
@@ -71,7 +83,11 @@ type Fault struct {
 }
 
 func (f Fault) String() string {
-	return fmt.Sprintf("%d ms, for %d ms: %v host %d carp %d LAN %d n %d", f.At/millisecond, f.For/millisecond, f.Kind, f.Host, f.Carp, f.LAN, f.N)
+	how := "for good"
+	if f.For > 0 && f.For < forever {
+		how = fmt.Sprintf("for %d ms", f.For/millisecond)
+	}
+	return fmt.Sprintf("%d ms, %s: %v host %d carp %d LAN %d n %d", f.At/millisecond, how, f.Kind, f.Host, f.Carp, f.LAN, f.N)
 }
 
 // pickFaults picks which kinds there are at all, and then when they come.
@@ -101,8 +117,13 @@ func (s *Scenario) pickFaults(r random, shortest, longest int64, uneven bool) {
 		if !s.suit(r, &f, shortest, uneven) {
 			continue
 		}
+		if f.Kind.mayStay() && r.chance(10) {
+			f.For = forever
+			s.Calm = max(s.Calm, f.At)
+		} else {
+			s.Calm = max(s.Calm, f.At+f.For)
+		}
 		s.Faults = append(s.Faults, f)
-		s.Calm = max(s.Calm, f.At+f.For)
 	}
 }
 
@@ -182,6 +203,14 @@ func (w *World) inflict(f *Fault, by int) {
 		w.noise += by
 	}
 	w.quietSince = w.now
+	w.lastFault = w.now
+	for id := range w.stations {
+		if h := w.stations[id].host; h != nil {
+			for n := range h.carps {
+				h.carps[n].flaps = 0
+			}
+		}
+	}
 	switch {
 	case f.Kind >= PeerCrash:
 		w.inflictPeer(w.stations[f.Host].peer, f, by)

@@ -81,6 +81,7 @@ type carp struct {
 	tie     tieCount
 
 	failures, successes int // of sending, in a row
+	flaps               int // takeovers from a master that was heard, while adverts alone fail, since the last fault
 
 	counters [16][8]byte // that were sent last
 	counted  int

@@ -45,7 +45,8 @@ type World struct {
 
 	active     []int // faults in force, by their place in the scenario's list
 	noise      int   // how many of them make what is heard a matter of chance
-	quietSince int64 // when the last fault began or ended
+	quietSince int64 // when anything changed last of what the hosts are judged by
+	lastFault  int64 // when the last fault began or ended
 
 	mischief Mischief
 	accepted uint64 // adverts accepted by our hosts
@@ -86,7 +87,7 @@ func newWorld(s *Scenario) *World {
 	for n, f := range s.Faults {
 		if !f.off {
 			w.push(f.At, faultBegins, int32(n), 0, 0)
-			if f.For > 0 {
+			if f.For > 0 && f.For < forever {
 				w.push(f.At+f.For, faultEnds, int32(n), 0, 0)
 			}
 		}
