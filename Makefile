@@ -3,6 +3,7 @@
 #	make		builds bin/ifconfig-carp, bin/sysctl-carp and bin/kernelsim
 #	make demo	shows a fail-over in network namespaces (root; installs what it needs)
 #	make test	runs every test (root; installs what it needs)
+#	make soak	simulates clusters with fresh seeds, for SECONDS=60
 #	make install	PREFIX=/usr/local DESTDIR=
 
 PREFIX = /usr/local
@@ -14,6 +15,7 @@ GOENV = CGO_ENABLED=0 GOTOOLCHAIN=local
 BUILD = $(GOENV) $(GO) build -trimpath -buildvcs=false
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMANDS = ifconfig-carp sysctl-carp kernelsim
+SECONDS = 60
 PAGES4 = carp.4
 PAGES5 = carpstate.5
 PAGES8 = ifconfig-carp.8 sysctl-carp.8 kernelsim.8
@@ -41,6 +43,11 @@ regress-long:
 	@sh regress/need.sh test
 	@$(MAKE) build
 	CARP_REGRESS=long $(GOENV) $(GO) test -count=1 -timeout 60m -v ./regress
+
+# the simulator for as long as asked, with seeds that nobody has run before
+soak:
+	@sh regress/go-version.sh $(GO)
+	CARP_SIM_SECONDS=$(SECONDS) $(GOENV) $(GO) test -count=1 -timeout 0 -v -run 'TestFresh$$' ./libcarp/sim
 
 lint:
 	@sh regress/go-version.sh $(GO)
@@ -70,4 +77,4 @@ uninstall:
 clean:
 	rm -rf bin
 
-.PHONY: all build demo test regress-long lint install uninstall clean
+.PHONY: all build demo test regress-long soak lint install uninstall clean

@@ -10,6 +10,10 @@ const (
 
 const dayMs = 86400 * 1000
 
+// heardMax is the greatest time that is believed of others: a wall clock in 2050, and five years of going on without a reboot. Some years are left to count
+// up to wire.SealMax.
+const heardMax = wallMax + 5*365*dayMs
+
 // lead is by how much, at most, the time in a counter is ahead of its sender's running clock: see [hybridClock.stamp].
 const lead = 16
 
@@ -48,7 +52,11 @@ func (c *hybridClock) raise(now Instant, t int64) { c.offset = max(c.offset, t-m
 
 // hear raises the clock to what the sender's was at least when he stamped t. To raise it to t itself would let two hosts, each of them
 // master of something, drive each other's clocks ahead by the random lead of every advert.
-func (c *hybridClock) hear(now Instant, t int64) { c.raise(now, t-lead) }
+func (c *hybridClock) hear(now Instant, t int64) {
+	if t <= heardMax {
+		c.raise(now, t-lead)
+	}
+}
 
 // stamp returns the time for the next counter, above newest, the greatest that was sent or accepted. Its random part keeps two equal
 // hosts, which inherited a clock ahead of their own, from counting in step and taking each other's adverts for their own.

@@ -111,7 +111,6 @@ type node struct {
 
 	memory   *Memory
 	restored bool // the clock knows of the memory
-	leap     leap
 
 	heard Instant // when an advert over IPv4 was last accepted
 	tie   tie
@@ -153,6 +152,7 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 	if wall := ev.wall(); wall != 0 {
 		e.clock.observe(now, wall)
 	}
+	e.giveWay(now)
 	switch ev := ev.(type) {
 	case *Packet:
 		e.receive(now, ev)
@@ -175,6 +175,21 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 	return e.effects
 }
 
+// giveWay makes a master that slept a backup, before anything lets it advertise or announce: it is more than two intervals since its last
+// advert, and the peers are about to take over or have done so.
+func (e *Engine) giveWay(now Instant) {
+	if len(e.timers) == 0 || e.timers[0].due > now {
+		return
+	}
+	for _, c := range e.ordered {
+		for _, n := range c.nodes {
+			if n.state == Master && now-n.deadline > e.interval(n) {
+				e.feed(n, late, now, reasonLate)
+			}
+		}
+	}
+}
+
 // expire feeds the deadlines that have come.
 func (e *Engine) expire(now Instant) {
 	for {
@@ -184,11 +199,7 @@ func (e *Engine) expire(now Instant) {
 		}
 		in, reason := timer, reasonTimeout
 		n.late = now - deadline
-		switch {
-		case n.state == Master && n.late > e.interval(n):
-			// More than two intervals since our last advert: the peers are about to take over or have done so.
-			in, reason = late, reasonLate
-		case n.state == Backup && n.late > tolerance && !n.deferred:
+		if n.state == Backup && n.late > tolerance && !n.deferred {
 			// We slept: what the master said meanwhile may wait in a queue, or could not be heard.
 			in, reason = late, reasonLate
 		}

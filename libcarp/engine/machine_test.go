@@ -2,6 +2,8 @@ package engine
 
 import (
 	"testing"
+
+	"carp/libcarp/config"
 )
 
 // The whole table: every state and input, what follows and whether something is done. An input that is not listed is ignored.
@@ -112,6 +114,39 @@ func TestLateMaster(t *testing.T) {
 		h.step(&Tick{})
 		if got := h.state("carp0"); got != c.want {
 			t.Errorf("%d ns late: %s, want %s", c.late, got, c.want)
+		}
+	}
+}
+
+// Whatever the event is that a master wakes to, it gives way before it advertises or announces.
+func TestLateMasterIsSilent(t *testing.T) {
+	em1 := em0(2)
+	em1.Index, em1.Name = 3, "em1"
+	down := em1
+	down.Running = false
+	events := map[string]func(*host){
+		"a tick": func(h *host) { h.step(&Tick{}) },
+		"demoted by hand": func(h *host) {
+			if err := h.demote(config.Demote, 1); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"an address":                  func(h *host) { h.must("carp0 alias 192.168.1.11/24") },
+		"another carpdev's lost link": func(h *host) { h.setLinks(em0(1), down) },
+	}
+	for name, event := range events {
+		h := newMaster(t, "")
+		h.setLinks(em0(1), em1)
+		h.must("carp1 create carpdev em1 vhid 2 alias 192.168.1.20/24")
+		h.wait(10 * second)
+		h.now += 10 * second // it sleeps
+		event(h)
+		h.want("carp0", Backup)
+		for _, f := range h.last {
+			switch f := f.(type) {
+			case *SendAdvert, *Announce:
+				t.Errorf("%s: %T", name, f)
+			}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"net/netip"
 	"slices"
 
 	"carp/libcarp/config"
@@ -85,27 +84,14 @@ func (m *Memory) judge(ad *wire.Advert, replay int, behind int64) verdict {
 	return genuine
 }
 
-// A leap is a sealed advert whose time was more than a day ahead. It is believed when the next one of that source continues it: the random counter
-// of a BSD looks sealed once in 2^24.
-type leap struct {
-	src netip.Addr
-	t   int64
-}
-
-// believe takes note of an accepted sealed advert and says whether its time can be believed.
-func (n *node) believe(ad *wire.Advert, src netip.Addr, running int64) bool {
-	m, t := n.memory, timeOf(ad.Counter)
-	if t > m.Newest || !m.hasAccepted(ad.Counter) { // with replay 0 a copy is accepted too
-		m.put(&m.Accepted, &m.AcceptedTotal, ad.Counter)
+// accepted takes note of an accepted sealed advert. A time that no clock of ours can have come to is not believed: the random counter of a BSD looks
+// sealed once in 2^24.
+func (m *Memory) accepted(counter uint64) {
+	t := timeOf(counter)
+	if t > m.Newest || !m.hasAccepted(counter) { // with replay 0 a copy is accepted too
+		m.put(&m.Accepted, &m.AcceptedTotal, counter)
 	}
-	if t-max(running, m.Newest) > dayMs {
-		continues := n.leap.src == src && t > n.leap.t && t-n.leap.t <= dayMs
-		n.leap = leap{src, t}
-		if !continues {
-			return false
-		}
+	if t <= heardMax {
+		m.Newest = max(m.Newest, t)
 	}
-	n.leap = leap{}
-	m.Newest = max(m.Newest, t)
-	return true
 }

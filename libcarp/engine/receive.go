@@ -78,7 +78,7 @@ func (e *Engine) receive(now Instant, p *Packet) {
 		e.named(c, Crit, p.Src, "altered advertisement from %s", now)
 		return
 	}
-	if current {
+	if current { // a peer's, not our own come back: nobody needs the previous lists any more
 		n.previous = nil
 	}
 	e.accept(n, &ad, p, now)
@@ -160,7 +160,8 @@ func (n *node) verifyPrevious(ad *wire.Advert, now Instant) bool {
 func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
 	t, sealed := ad.Sealed()
 	e.restore(n, now)
-	if sealed && n.believe(ad, p.Src, e.clock.read(now)) {
+	if sealed {
+		n.memory.accepted(ad.Counter)
 		e.clock.hear(now, t)
 	}
 	four := p.Src.Is4()

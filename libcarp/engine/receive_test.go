@@ -114,6 +114,24 @@ func TestOwnAdvertIsALoop(t *testing.T) {
 	}
 }
 
+// Our own advert that came back is no sign that the peers use the present list of addresses: they still have the old one, and must be heard.
+func TestOwnAdvertKeepsPreviousAddresses(t *testing.T) {
+	h := newMaster(t, "")
+	h.must("carp0 alias 192.168.1.11/24")
+	var own *SendAdvert
+	for _, f := range h.wait(second) {
+		if s, ok := f.(*SendAdvert); ok {
+			own = s
+		}
+	}
+	h.hear(peer{bytes: own.Packet[20:]})
+	before := h.e.Stats()[config.Badauth]
+	h.hear(peer{base: 1}) // over 192.168.1.10 alone
+	if got := h.e.Stats()[config.Badauth]; got != before {
+		t.Error("the previous list is refused after our own advert came back")
+	}
+}
+
 // The one message that everybody gets, once a minute and source, whatever the flood.
 func TestWrongHashLog(t *testing.T) {
 	h := newMaster(t, "")

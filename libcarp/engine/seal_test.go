@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -238,45 +237,32 @@ func TestMemoryOutlivesTheEngine(t *testing.T) {
 func sealedPeer() []byte { return peer{base: 1, skew: 100, sealed: true}.packet().Payload }
 
 func TestMemoryIsSmall(t *testing.T) {
-	if got := unsafe.Sizeof(Memory{}) + unsafe.Sizeof(leap{}); got > 1024 {
+	if got := unsafe.Sizeof(Memory{}); got > 1024 {
 		t.Errorf("%d bytes", got)
 	}
 }
 
-// A time more than a day ahead is believed when the source goes on from it.
-func TestLeap(t *testing.T) {
-	src, other := netip.MustParseAddr("192.168.1.2"), netip.MustParseAddr("192.168.1.3")
-	far := int64(5e9 + 2*dayMs)
+// A time that no clock of ours can have come to moves nothing, and is accepted all the same. Any other does at once, however far ahead: whoever
+// answers it has to be believed.
+func TestFarAhead(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		second int64
-		src    netip.Addr
-		want   bool
-	}{
-		{"goes on", far + 1000, src, true},
-		{"goes on a day later", far + dayMs, src, true},
-		{"jumps again", far + dayMs + 1, src, false},
-		{"goes back", far - 1, src, false},
-		{"another source", far + 1000, other, false},
-	} {
-		n := &node{memory: &Memory{Newest: 5e9}}
-		seal := func(t int64) *wire.Advert {
-			ad := &wire.Advert{Advbase: 1}
-			ad.Seal(t)
-			return ad
+		t        int64
+		believed bool
+	}{{5e9 + 20*365*dayMs, true}, {heardMax, true}, {heardMax + 1, false}, {wire.SealMax, false}} {
+		h := newBackup(t, "")
+		n := h.e.carps["carp0"].nodes[0]
+		n.memory.Newest = 5e9
+		h.hear(peer{base: 1, sealed: true, sealAt: c.t})
+		if h.e.Stats()[config.Badauth] != 0 {
+			t.Errorf("%d: refused", c.t)
 		}
-		if n.believe(seal(far), src, 5e9) || n.memory.Newest != 5e9 {
-			t.Errorf("%s: believed at once", c.name)
+		if got := n.memory.Newest == c.t && h.e.clock.read(h.now) == c.t-lead; got != c.believed {
+			t.Errorf("%d: believed %t, newest %d", c.t, got, n.memory.Newest)
 		}
-		if got := n.believe(seal(c.second), c.src, 5e9); got != c.want || (n.memory.Newest == c.second) != c.want {
-			t.Errorf("%s: believed %t, newest %d", c.name, got, n.memory.Newest)
+		h.hear(peer{base: 1, sealed: true, sealAt: 5e9}) // nothing that others send is refused for it
+		if got := h.e.Stats()[config.Badauth] == 0; got == c.believed {
+			t.Errorf("%d: what is older is accepted: %t", c.t, got)
 		}
-	}
-	n := &node{memory: &Memory{Newest: 5e9}}
-	ad := &wire.Advert{Advbase: 1}
-	ad.Seal(5e9 + dayMs)
-	if !n.believe(ad, src, 0) || n.memory.Newest != 5e9+dayMs {
-		t.Error("a day ahead of the newest is no leap")
 	}
 }
 
@@ -323,22 +309,21 @@ func BenchmarkSeal(b *testing.B) {
 		}
 	})
 	b.Run("received", func(b *testing.B) {
-		n, ad, src := &node{memory: new(Memory)}, &wire.Advert{Advbase: 1}, netip.MustParseAddr("192.168.1.2")
+		m, ad := new(Memory), &wire.Advert{Advbase: 1}
 		for i := range ring { // every place taken, as after half a minute
 			ad.Seal(5e9 + int64(i))
-			n.memory.sent(ad.Counter)
-			n.believe(ad, src, 5e9)
+			m.sent(ad.Counter)
+			m.accepted(ad.Counter)
 		}
 		b.ReportAllocs()
 		for i := range b.N {
 			now := Instant(i) * second
 			ad.Seal(6e9 + int64(i)*1000)
-			if _, sealed := ad.Sealed(); !sealed || n.memory.hasSent(ad.Counter) || n.memory.judge(ad, 2, c.behind(now, timeOf(ad.Counter))) != genuine {
+			if _, sealed := ad.Sealed(); !sealed || m.hasSent(ad.Counter) || m.judge(ad, 2, c.behind(now, timeOf(ad.Counter))) != genuine {
 				b.Fatal("refused")
 			}
-			if n.believe(ad, src, c.read(now)) {
-				c.hear(now, timeOf(ad.Counter))
-			}
+			m.accepted(ad.Counter)
+			c.hear(now, timeOf(ad.Counter))
 		}
 	})
 }

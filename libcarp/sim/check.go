@@ -1,0 +1,433 @@
+package sim
+
+import (
+	"net/netip"
+	"slices"
+
+	"carp/libcarp/config"
+	"carp/libcarp/engine"
+	"carp/libcarp/wire"
+)
+
+// What one host must do at each step: the rules of spec/openbsd.md E.6 and E.7 and the choices of spec/wire.md, written down a second time.
+
+// A claim is what an advert says, and what a host decides by.
+type claim struct{ base, skew, demote uint8 }
+
+// units is the advertisement interval in 1/256 s.
+func (c claim) units() int64 { return int64(c.base)*256 + int64(c.skew) }
+
+func (c claim) bowsOut() bool { return c.base == 255 && c.skew == 255 }
+
+// interval is the same in nanoseconds, 1/256 s at least.
+func (c claim) interval() int64 { return max(c.units(), 1) * second / 256 }
+
+// masterDown is three intervals.
+func (c claim) masterDown() int64 { return max(c.units(), 1) * 3 * second / 256 }
+
+// supersedes reports whether a backup with claim c must take over from a master with claim m.
+func (c claim) supersedes(m claim, preempt bool) bool {
+	return m.bowsOut() || m.demote > c.demote || preempt && c.units() < m.units() && m.demote >= c.demote ||
+		c.base > 0 && 3*256*int64(c.base)+int64(c.skew) < m.units()
+}
+
+// yields reports whether a master with claim c must yield to one with claim m that is not its equal.
+func (c claim) yields(m claim) bool {
+	return !m.bowsOut() && (m.demote < c.demote || m.demote == c.demote && m.units() < c.units())
+}
+
+func (c claim) ties(m claim) bool { return c.demote == m.demote && c.units() == m.units() }
+
+// A tieCount counts the tied adverts in a row from one source (wire.md, choice 3).
+type tieCount struct {
+	src    netip.Addr
+	sealed bool
+	n      int
+}
+
+// yields counts one more.
+func (t *tieCount) yields(own, src netip.Addr, sealed bool) bool {
+	if t.src != src || t.sealed != sealed {
+		*t = tieCount{src: src, sealed: sealed}
+	}
+	t.n++
+	if !sealed {
+		return t.n >= 3
+	}
+	return !src.Less(own) || t.n >= 8
+}
+
+func claimOf(n *engine.NodeView) claim { return claim{n.Advbase, n.Advskew, n.Demote} }
+
+// source is where the adverts of a carp come from: the carpdev's first address, else its own first.
+func (h *host) source(c *carp) netip.Addr {
+	for n := range h.links {
+		if h.links[n].Index == c.lan+2 && len(h.links[n].Addrs) > 0 {
+			return h.links[n].Addrs[0].Addr()
+		}
+	}
+	return h.w.scenario.VHosts[c.vhost].Addrs[0].Addr()
+}
+
+// check compares what a step did with what it had to do.
+func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effect) {
+	hit := -1 // the node that an accepted advert is for
+	var heard claim
+	var must engine.State // what the advert demands of it
+	switch ev := ev.(type) {
+	case *engine.Packet:
+		stats := h.engine.Stats()
+		refused := isRefused(&h.stats, &stats) || h.machine.Sysctl.Allow == 0
+		h.stats = stats
+		if refused {
+			h.unchanged(now, effects)
+			if h.coincides(ev) {
+				h.w.disturbed()
+			}
+			break
+		}
+		h.w.accepted++
+		if hit = h.w.carpFor(h, ev.Carpdev-2, ev.Payload[1]); hit < 0 {
+			h.w.fail("acceptance", "host %d accepted an advert for vhid %d", h.id, ev.Payload[1])
+			return
+		}
+		heard = claim{ev.Payload[5], ev.Payload[2], ev.Payload[4]}
+		must = h.demands(now, hit, heard, ev)
+	case *engine.Sent:
+		h.outcomes(carpOf(ev.Carp), ev.Errno == config.OK)
+	case *engine.Configure:
+		h.learn(now, &ev.Plan.Change)
+	}
+	h.order(effects)
+
+	for n := range h.nodes {
+		b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
+		if hit == n {
+			h.obeyed(now, n, must, heard)
+		} else if a.State != b.State {
+			h.explain(now, n, ev)
+		}
+		if overslept(b, now) && c.told == engine.Master && !c.gaveWay {
+			h.w.fail("a master that slept gives way", "host %d %s: advertised at %d, due again at %d, and MASTER at %d", h.id, c.name, c.sent, b.Deadline, now)
+		}
+		if a.State != b.State {
+			c.tie = tieCount{}
+			if a.State == engine.Backup {
+				c.reset = now
+			}
+		}
+		if _, sent := ev.(*engine.Sent); b.Failing[0] && !a.Failing[0] && !sent {
+			c.failures = 0
+			if a.State != engine.Init { // there nothing can be found out
+				h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
+			}
+		}
+		if c.told != a.State {
+			h.w.fail("effects", "host %d %s: told %v, is %v", h.id, c.name, c.told, a.State)
+		}
+		if c.answers != (a.State == engine.Master) {
+			h.w.fail("effects", "host %d %s: %v, answers %v", h.id, c.name, a.State, c.answers)
+		}
+	}
+}
+
+// overslept: a master whose timer is more than an interval late, more than two after its last advert (design.md, "a master that wakes").
+func overslept(b *engine.NodeView, now engine.Instant) bool {
+	return b.State == engine.Master && b.Deadline != 0 && int64(now-b.Deadline) > claimOf(b).interval()
+}
+
+// isRefused: what counts as refused is all but the counters of packets and of takeovers.
+func isRefused(before, after *config.Stats) bool {
+	b, a := *before, *after
+	for _, n := range []config.Counter{config.Ipackets, config.Ipackets6, config.Opackets, config.Opackets6, config.Onomem, config.Preempt} {
+		b[n], a[n] = 0, 0
+	}
+	return b != a
+}
+
+// outcomes: three failures in a row demote, and it takes three successes in a row at least to undo that, in whatever state (spec E.8).
+func (h *host) outcomes(n int, ok bool) {
+	c := &h.carps[n]
+	if ok {
+		c.failures, c.successes = 0, c.successes+1
+	} else {
+		c.failures, c.successes = c.failures+1, 0
+	}
+	b, a := &h.before[n], &h.nodes[n]
+	switch {
+	case a.Failing[0] && !b.Failing[0] && c.failures != 3, !a.Failing[0] && !b.Failing[0] && c.failures >= 3:
+		h.w.fail("demotion", "host %d %s: failing %t after %d failures", h.id, c.name, a.Failing[0], c.failures)
+	case b.Failing[0] && !a.Failing[0] && c.successes < 3:
+		h.w.fail("demotion", "host %d %s: has ceased to fail after %d successes", h.id, c.name, c.successes)
+	}
+}
+
+// unchanged: a refused packet changes counters alone. What was due anyway may happen in the same step.
+func (h *host) unchanged(now engine.Instant, effects []engine.Effect) {
+	due := false
+	for n := range h.before {
+		b := &h.before[n]
+		if b.Deadline != 0 && b.Deadline <= now {
+			due = true
+			continue
+		}
+		if *b != h.nodes[n] {
+			h.w.fail("a refused packet changes counters alone", "host %d: %+v became %+v", h.id, *b, h.nodes[n])
+		}
+	}
+	for _, f := range effects {
+		switch f.(type) {
+		case *engine.Log, *engine.Probe: // a probe is due by time
+		default:
+			if !due {
+				h.w.fail("a refused packet changes counters alone", "host %d: effect %T", h.id, f)
+			}
+		}
+	}
+}
+
+// coincides reports whether a peer's advert was refused since it carries a counter of our own. Two of ours whose clocks agree to the millisecond
+// choose the same one in about 1 of 1,000 adverts; nobody can tell such an advert from our own that came back, since nothing else under the HMAC
+// differs. The next advert tells the truth: what the two agree upon is judged from then on.
+func (h *host) coincides(p *engine.Packet) bool {
+	if len(p.Payload) < wire.Size {
+		return false
+	}
+	n := h.w.carpFor(h, p.Carpdev-2, p.Payload[1])
+	return n >= 0 && slices.Contains(h.carps[n].counters[:], [8]byte(p.Payload[8:16]))
+}
+
+// demands returns the state that an accepted advert asks for.
+func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet) engine.State {
+	b, c := &h.before[n], &h.carps[n]
+	own, state := claimOf(b), b.State
+	if overslept(b, now) {
+		state = engine.Backup // it gives way before it listens
+	}
+	switch state {
+	case engine.Backup:
+		if own.supersedes(heard, h.machine.Sysctl.Preempt != 0) {
+			return engine.Master
+		}
+	case engine.Master:
+		if heard.bowsOut() || !own.ties(heard) {
+			c.tie = tieCount{}
+			if own.yields(heard) {
+				return engine.Backup
+			}
+			return engine.Master
+		}
+		counter := uint64(0)
+		for _, x := range p.Payload[8:16] {
+			counter = counter<<8 | uint64(x)
+		}
+		sealed := counter&0xffffff == uint64(heard.base)<<16|uint64(heard.skew)<<8|uint64(heard.demote)
+		if c.tie.yields(h.source(c), p.Src, sealed) {
+			return engine.Backup
+		}
+	}
+	return state
+}
+
+// obeyed: a node does what an accepted advert demands, and nothing else.
+func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim) {
+	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
+	own := claimOf(b)
+	switch {
+	case a.State != must:
+		h.w.fail("preempt, demote, yield", "host %d %s with %+v was %v and is %v after hearing %+v; demanded: %v",
+			h.id, c.name, own, b.State, a.State, heard, must)
+	case must == engine.Master && b.State == engine.Backup && h.sendFails > 0 && h.probeFails == 0:
+		h.flapped(c, own)
+	case must == engine.Backup:
+		c.reset = now
+		if int64(a.Deadline-now) != own.masterDown() {
+			h.w.fail("master-down time", "host %d %s waits %d ns, not %d", h.id, c.name, a.Deadline-now, own.masterDown())
+		}
+	}
+}
+
+// flapped: a host whose adverts fail while its probes do not takes its probes for proof that it can send, preempts, fails and gives way.
+// It does not do so for ever: it asks for more probes each time (engine/send.go), unless its intervals are so long that a minute lies between.
+func (h *host) flapped(c *carp, own claim) {
+	c.flaps++
+	intervals := (h.w.now - h.w.lastFault) / own.interval()
+	most := 8 + intervals/90
+	if own.interval() > 15*second {
+		most = 8 + intervals/4
+	}
+	if int64(c.flaps) > most {
+		h.w.fail("no flap", "host %d %s: %d takeovers in %d intervals, and none could be told to others", h.id, c.name, c.flaps, intervals)
+	}
+}
+
+// explain: no takeover and no yielding without a cause.
+func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
+	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
+	own := claimOf(b)
+	_, configured := ev.(*engine.Configure)
+	_, linked := ev.(*engine.Links)
+	_, made := ev.(*engine.LinkMade)
+	_, ends := ev.(*engine.Shutdown)
+	ok := false
+	switch {
+	case a.State == engine.Init:
+		ok = configured || linked || made || ends
+	case b.State == engine.Init:
+		ok = a.State == engine.Backup && (configured || linked || made)
+	case a.State == engine.Master:
+		ok = configured || int64(now-c.reset) >= own.masterDown()
+	default: // a master whose own timer is more than an interval late, and so more than two since its last advert
+		ok = configured || int64(now-c.sent) > own.interval()
+	}
+	if !ok {
+		h.w.fail("no change without a cause", "host %d %s: %v -> %v at %d; waits since %d, advertised at %d; %T", h.id, c.name, b.State, a.State, now, c.reset, c.sent, ev)
+	}
+}
+
+// learn takes note of a change of configuration: a carp's parameters let its wait begin anew (spec E.6, timers).
+func (h *host) learn(now engine.Instant, ch *config.Change) {
+	if ch.Kind == config.ForInterface {
+		for _, c := range ch.Clauses {
+			switch c.Word {
+			case config.Advbase, config.Advskew, config.PassPhrase, config.State:
+				h.carps[carpOf(ch.Name)].reset = now
+			}
+		}
+	}
+	for len(h.before) < len(h.nodes) { // a carp was made
+		n := len(h.before)
+		v := h.nodes[n]
+		v.State = engine.Init
+		h.before = append(h.before, v)
+		h.carps[n].reset, h.carps[n].sent = now, now
+	}
+}
+
+// order: the address before the advert, the advert before the announcement, the announcement before the event; and a host that gives way is silent
+// before it says so. What an advert says is what is decided by.
+func (h *host) order(effects []engine.Effect) {
+	for n := range h.nodes {
+		c := &h.carps[n]
+		c.told, c.ensured, c.quiet, c.advertised, c.called, c.gaveWay = h.before[n].State, false, false, false, false, false
+	}
+	demoted := false
+	for _, f := range effects {
+		switch f := f.(type) {
+		case *engine.Ensure:
+			c := &h.carps[carpOf(f.Carp)]
+			c.answers, c.ensured, c.quiet = f.Master, c.ensured || f.Master, c.quiet || !f.Master
+		case *engine.Remove:
+			c := &h.carps[carpOf(f.Carp)]
+			c.answers, c.quiet = false, true
+		case *engine.SendAdvert:
+			n := carpOf(f.Carp)
+			h.says(n, f)
+			h.carps[n].advertised = true
+		case *engine.Announce:
+			c := &h.carps[carpOf(f.Carp)]
+			if !c.answers {
+				h.w.fail("effects", "host %d %s: announces what it does not answer for", h.id, c.name)
+			}
+			c.called = c.advertised
+		case *engine.Transition:
+			c := &h.carps[carpOf(f.Carp)]
+			if f.From != c.told || f.From == f.To {
+				h.w.fail("effects", "host %d %s: %v -> %v told of one who was %v", h.id, c.name, f.From, f.To, c.told)
+			}
+			c.told = f.To
+			c.gaveWay = c.gaveWay || f.From == engine.Master
+			if f.To == engine.Master && !(c.ensured && c.advertised && c.called) {
+				h.w.fail("effects", "host %d %s: MASTER told; answers %v, then advertised %v, then announced %v", h.id, c.name, c.ensured, c.advertised, c.called)
+			}
+			if f.From == engine.Master && !c.quiet {
+				h.w.fail("effects", "host %d %s: told that it is no longer MASTER, and still answers", h.id, c.name)
+			}
+			c.ensured, c.quiet, c.advertised, c.called = false, false, false, false
+		case *engine.PublishGroups:
+			demoted = true
+		}
+	}
+	if demoted {
+		h.demotionAdds()
+	}
+}
+
+// says: the bytes on the wire are the ones of the decision.
+func (h *host) says(n int, f *engine.SendAdvert) {
+	c := &h.carps[n]
+	b := f.Packet[len(f.Packet)-wire.Size:]
+	said := claim{b[5], b[2], b[4]}
+	own := claimOf(&h.nodes[n])
+	ok := said == own || said == claim{own.base, own.skew, h.before[n].Demote}
+	if _, between := h.demoteRange(n); between {
+		ok = ok || said.base == own.base && said.skew == own.skew
+	}
+	if f.BowOut {
+		ok = said.bowsOut() && !c.answers
+	} else if !c.answers {
+		h.w.fail("effects", "host %d %s: advertises before it answers", h.id, c.name)
+	}
+	if !ok {
+		h.w.fail("what is said is what is decided by", "host %d %s: says %+v, decides by %+v (bow-out %v, answers %v)", h.id, c.name, said, own, f.BowOut, c.answers)
+	}
+	c.sent = h.local()
+	c.counters[c.counted%len(c.counters)] = [8]byte(b[8:16])
+	c.counted++
+}
+
+// demoteRange: a change of several interfaces at once demotes by one after the other.
+func (h *host) demoteRange(n int) (by int, several bool) {
+	by = int(h.nodes[n].Demote) - int(h.before[n].Demote)
+	return by, by > 1
+}
+
+// demotionAdds: the demotion is the sum of the causes that there are, and nothing else.
+func (h *host) demotionAdds() {
+	sum := h.manual
+	for n := range h.nodes {
+		if h.nodes[n].Suppressed {
+			sum++
+		}
+		if h.nodes[n].Failing[0] {
+			sum++
+		}
+	}
+	sum = min(sum, 255)
+	for n := range h.nodes {
+		if int(h.nodes[n].Demote) != sum || h.engine.GroupDemotion("carp") != sum {
+			h.w.fail("demotion", "host %d %s: %d, group %d, causes %d", h.id, h.carps[n].name, h.nodes[n].Demote, h.engine.GroupDemotion("carp"), sum)
+		}
+	}
+}
+
+// watch: nobody waits longer than he may. It comes back when the next could have waited too long.
+func (h *host) watch(gen uint32) {
+	if gen != h.gen || !h.up {
+		return
+	}
+	now := h.local()
+	next := now + engine.Instant(60*second)
+	for n := range h.nodes {
+		a, c := &h.nodes[n], &h.carps[n]
+		own := claimOf(a)
+		slack := engine.Instant(3*h.late + 2*millisecond)
+		if h.woken != 0 && now-h.woken < engine.Instant(2*own.interval())+slack {
+			slack += engine.Instant(own.interval()) // it may wait an interval more when it finds itself late
+		}
+		var by engine.Instant
+		switch a.State {
+		case engine.Backup:
+			by = max(c.reset+engine.Instant(own.masterDown()), h.woken) + slack
+		case engine.Master:
+			by = max(max(c.sent, c.reset)+engine.Instant(own.interval()), h.woken) + slack
+		default:
+			continue
+		}
+		if h.asleep == 0 && now > by {
+			h.w.fail("takeover and adverts in time", "host %d %s: %v at %d, should have acted by %d", h.id, c.name, a.State, now, by)
+		}
+		next = min(next, by)
+	}
+	h.w.push(h.when(max(next, now+engine.Instant(millisecond)))+1, watch, h.id, 0, gen)
+}

@@ -1,0 +1,145 @@
+package sim
+
+import (
+	"slices"
+
+	"carp/libcarp/engine"
+)
+
+// shutdown ends the engine as loop does: the hands finish their work.
+func (h *host) shutdown() {
+	h.feed(&engine.Shutdown{Clock: h.clock()})
+	for _, c := range h.hands {
+		if !c.link && h.sendFails == 0 && !(c.lan == h.plan.FlapLAN && h.linkDown+h.linkGone > 0) {
+			h.w.transmit(h.id, &h.w.lans[c.lan], c.packet)
+		}
+	}
+}
+
+// A Result is how a scenario ended.
+type Result struct {
+	Violation *Violation // nil: every rule held
+	Hash      uint64
+	Events    uint64 // adverts sent and delivered, outcomes of sends, ticks
+	Accepted  uint64 // adverts that our hosts accepted
+	Time      int64  // simulated, in nanoseconds
+}
+
+// Run runs a scenario. The trace may be nil.
+func Run(s *Scenario, mischief Mischief, trace func(at int64, line string)) Result {
+	w := newWorld(s)
+	w.Trace, w.mischief = trace, mischief
+	w.run(s.Calm)
+	w.settle()
+	return Result{w.failure, w.hash, w.Events, w.accepted, w.now}
+}
+
+// settle lets the cluster come to rest after the last fault, and sees that it does: within the protocol's bound the one right master, and
+// every cause of a demotion gone.
+func (w *World) settle() {
+	longest := int64(0)
+	for n := range w.vhosts {
+		for _, m := range w.vhosts[n].members {
+			c, _, _, _ := w.vhosts[n].look(w, m)
+			longest = max(longest, c.interval())
+		}
+	}
+	longest = max(longest, second/10)
+	const most = 110 // probes: 96, and some time around them
+	for range most {
+		w.run(w.now + longest)
+		if w.failure != nil {
+			return
+		}
+		if !w.failing() {
+			break
+		}
+	}
+	if w.failing() {
+		w.fail("every cause of demotion can be undone", "%d intervals after the last fault somebody still cannot send", most)
+		return
+	}
+	w.run(w.now + 15*longest)
+	since := w.now
+	w.run(w.now + 8*longest)
+	if w.failure != nil || w.noise > 0 {
+		return
+	}
+	for id := range w.stations {
+		if h := w.stations[id].host; h != nil && h.up {
+			lost := 0
+			for n := range h.nodes {
+				if h.nodes[n].Suppressed {
+					lost++
+				}
+			}
+			if d := h.engine.GroupDemotion("carp"); d != h.manual+lost || lost > 0 && h.linkDown == 0 {
+				w.fail("every cause of demotion can be undone", "host %d: %d; by hand %d, carriers lost %d", id, d, h.manual, lost)
+			}
+		}
+	}
+	for n := range w.vhosts {
+		if v := &w.vhosts[n]; !v.restless(w) {
+			v.settled(w, since)
+		}
+	}
+}
+
+// failing reports whether a host still believes that it cannot send.
+func (w *World) failing() bool {
+	for id := range w.stations {
+		if h := w.stations[id].host; h != nil && h.up && slices.ContainsFunc(h.nodes, func(n engine.NodeView) bool { return n.Failing[0] }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Shrink finds a smaller list of faults that still breaks the same rule (delta debugging, Zeller and Hildebrandt, 2002).
+func Shrink(s *Scenario, mischief Mischief, rule string) *Scenario {
+	var left []int
+	for n := range s.Faults {
+		if !s.Faults[n].off {
+			left = append(left, n)
+		}
+	}
+	breaks := func(keep []int) bool {
+		r := Run(s.Only(keep), mischief, nil)
+		return r.Violation != nil && r.Violation.Rule == rule
+	}
+	for size := (len(left) + 1) / 2; size > 0; {
+		smaller := false
+		for at := 0; at < len(left); {
+			without := append(slices.Clone(left[:at]), left[min(at+size, len(left)):]...)
+			if breaks(without) {
+				left, smaller = without, true
+			} else {
+				at += size
+			}
+		}
+		if !smaller || size > len(left) {
+			size /= 2
+		}
+	}
+	return s.Only(left)
+}
+
+// Only returns the scenario with those faults alone, by their places in the list.
+func (s *Scenario) Only(keep []int) *Scenario {
+	c := *s
+	c.Faults = slices.Clone(s.Faults)
+	for n := range c.Faults {
+		c.Faults[n].off = !slices.Contains(keep, n)
+	}
+	return &c
+}
+
+// Kept returns the places of the faults that are in force.
+func (s *Scenario) Kept() (keep []int) {
+	for n := range s.Faults {
+		if !s.Faults[n].off {
+			keep = append(keep, n)
+		}
+	}
+	return keep
+}
