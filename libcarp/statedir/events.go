@@ -73,7 +73,8 @@ func readEvents(path string) (all []Event, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	for _, line := range strings.Split(string(data), "\n") {
+	whole := data[:bytes.LastIndexByte(data, '\n')+1] // of the rest the next writer will know nothing
+	for _, line := range strings.Split(string(whole), "\n") {
 		if e, err := ParseEvent(line); err == nil {
 			all = append(all, e)
 		}
