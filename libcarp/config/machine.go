@@ -51,6 +51,9 @@ type Machine struct {
 	Damaged map[Target]*Error
 }
 
+// orderMax is the greatest order that want/ files can tell. Interfaces that share it are ordered by name.
+const orderMax = 1<<31 - 1
+
 // A Target is what a change is for.
 type Target struct {
 	Kind Kind
@@ -373,7 +376,7 @@ func (g *merge) create(name string, need bool) Errno {
 	}
 	order := 0
 	for _, o := range g.m.Interfaces {
-		order = max(order, o.Order+1)
+		order = max(order, min(o.Order, orderMax-1)+1)
 	}
 	g.i, g.created = NewInterface(name, order), true
 	return OK
