@@ -341,7 +341,7 @@ func (g *merge) apply(name string, c Clause) Errno {
 	case Order:
 		i.Order = c.N
 	case Request:
-		i.Requests = append(i.Requests, c.Text)
+		i.Requests = remember(i.Requests, c.Text)
 	default:
 		return EINVAL
 	}
