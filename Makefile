@@ -3,6 +3,7 @@
 #	make		builds bin/ifconfig-carp, bin/sysctl-carp and bin/kernelsim
 #	make demo	shows a fail-over in network namespaces (root; installs what it needs)
 #	make test	runs every test (root; installs what it needs)
+#	make fuzz	runs each fuzz target for FUZZTIME, 5s
 #	make install	PREFIX=/usr/local DESTDIR=
 
 PREFIX = /usr/local
@@ -10,6 +11,7 @@ DESTDIR =
 MANDIR = $(PREFIX)/share/man
 INITDIR = /etc/init.d
 GO = go
+FUZZTIME = 5s
 GOENV = CGO_ENABLED=0 GOTOOLCHAIN=local
 BUILD = $(GOENV) $(GO) build -trimpath -buildvcs=false
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -35,6 +37,10 @@ test:
 	@$(MAKE) build
 	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp
 	$(GOENV) $(GO) test -count=1 -timeout 15m -v ./regress
+
+fuzz:
+	@sh regress/go-version.sh $(GO)
+	@$(GOENV) GO="$(GO)" sh regress/fuzz.sh $(FUZZTIME) ./libcarp/...
 
 # the full number of trials, whose figures are worth writing down
 regress-long:
@@ -70,4 +76,4 @@ uninstall:
 clean:
 	rm -rf bin
 
-.PHONY: all build demo test regress-long lint install uninstall clean
+.PHONY: all build demo test fuzz regress-long lint install uninstall clean
