@@ -312,7 +312,6 @@ type inspector struct {
 	state map[string]State
 	link  map[string]*Ensure // as last asked for
 	stamp int64              // the time in the last counter
-	seen  int                // effects so far
 }
 
 func newInspector(t *testing.T, m *config.Machine, d *decoder) *inspector {
