@@ -4,6 +4,7 @@
 #	make demo	shows a fail-over in network namespaces (root; installs what it needs)
 #	make test	runs every test (root; installs what it needs)
 #	make soak	simulates clusters with fresh seeds, for SECONDS=60
+#	make fuzz	runs each fuzz target for FUZZTIME, 5s
 #	make install	PREFIX=/usr/local DESTDIR=
 
 PREFIX = /usr/local
@@ -11,6 +12,7 @@ DESTDIR =
 MANDIR = $(PREFIX)/share/man
 INITDIR = /etc/init.d
 GO = go
+FUZZTIME = 5s
 GOENV = CGO_ENABLED=0 GOTOOLCHAIN=local
 BUILD = $(GOENV) $(GO) build -trimpath -buildvcs=false
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -37,6 +39,10 @@ test:
 	@$(MAKE) build
 	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp
 	$(GOENV) $(GO) test -count=1 -timeout 15m -v ./regress
+
+fuzz:
+	@sh regress/go-version.sh $(GO)
+	@$(GOENV) GO="$(GO)" sh regress/fuzz.sh $(FUZZTIME) ./libcarp/...
 
 # the full number of trials, whose figures are worth writing down
 regress-long:
@@ -77,4 +83,4 @@ uninstall:
 clean:
 	rm -rf bin
 
-.PHONY: all build demo test regress-long soak lint install uninstall clean
+.PHONY: all build demo test fuzz regress-long soak lint install uninstall clean

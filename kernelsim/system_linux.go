@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -64,7 +65,8 @@ func checkAll(dir statedir.Dir, w io.Writer) int {
 			fmt.Fprintf(w, "ok\t%s\n", what)
 			return
 		}
-		fmt.Fprintf(w, "no\t%s: %v\n", what, err)
+		why := strings.ReplaceAll(err.Error(), "\n", "; ") // several files may be damaged
+		fmt.Fprintf(w, "no\t%s: %s\n", what, why)
 		code = 1
 	}
 	m, err := dir.LoadMachine()

@@ -55,6 +55,11 @@ func ParseMAC(s string) (m MAC, err error) {
 // IsMulticast reports whether a frame to m is for a group.
 func (m MAC) IsMulticast() bool { return m[0]&1 != 0 }
 
+// LinkLocal returns the IPv6 link-local address that is made of m (RFC 4291, appendix A: modified EUI-64).
+func (m MAC) LinkLocal() netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+}
+
 // A Node is one virtual host of an interface.
 type Node struct {
 	VHID    uint8 // 1..255; 0: not set yet

@@ -51,6 +51,9 @@ type Machine struct {
 	Damaged map[Target]*Error
 }
 
+// orderMax is the greatest order that want/ files can tell. Interfaces that share it are ordered by name.
+const orderMax = 1<<31 - 1
+
 // A Target is what a change is for.
 type Target struct {
 	Kind Kind
@@ -395,7 +398,7 @@ func (g *merge) apply(name string, c Clause) Errno {
 	case Order:
 		i.Order = c.N
 	case Request:
-		i.Requests = append(i.Requests, c.Text)
+		i.Requests = remember(i.Requests, c.Text)
 	default:
 		return EINVAL
 	}
@@ -430,7 +433,7 @@ func (g *merge) create(name string, need bool) Errno {
 	}
 	order := 0
 	for _, o := range g.m.Interfaces {
-		order = max(order, o.Order+1)
+		order = max(order, min(o.Order, orderMax-1)+1)
 	}
 	g.i, g.created = NewInterface(name, order), true
 	return OK
@@ -494,9 +497,8 @@ func (g *merge) peer(c Clause) Errno {
 
 // join makes the interface a member of a group. To be one already is no error, and everything is in `all` (if.c: if_addgroup).
 func (g *merge) join(group string) Errno {
-	last := group[len(group)-1]
 	switch {
-	case !IsName(group), '0' <= last && last <= '9':
+	case !IsName(group), strings.ContainsAny(group[len(group)-1:], "0123456789"):
 		return EINVAL
 	case group != "all" && !slices.Contains(g.i.Groups, group):
 		g.i.Groups = append(g.i.Groups, group)

@@ -92,26 +92,33 @@ func (e *Engine) makeNodes(c *carp) {
 	e.authenticate(c)
 }
 
-// authenticate prepares the HMACs.
+// authenticate prepares the HMACs. Others include link-local addresses: those that were set, or that and the one which the BSDs make of the
+// virtual MAC for every interface with an IPv6 address.
 func (e *Engine) authenticate(c *carp) {
 	id := wire.Identity{Key: c.cfg.Pass.Key()}
 	for _, p := range c.cfg.Addrs {
 		id.Addrs = append(id.Addrs, p.Addr())
 	}
-	linkLocal := slices.ContainsFunc(id.Addrs, func(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() })
 	for i, n := range c.nodes {
-		id.VHID, id.LinkLocal = n.vhid, false
-		id.Lladdr = config.MAC{}
+		id.VHID, id.Lladdr = n.vhid, config.MAC{}
 		if mac := c.cfg.Lladdr(); i == 0 && mac != config.VirtualMAC(n.vhid) && mac != c.link.MAC {
 			id.Lladdr = mac // spec E.3
 		}
 		n.auth, n.authLL = wire.NewAuth(id), nil
-		if linkLocal {
-			id.LinkLocal = true
-			n.authLL = wire.NewAuth(id)
+		if !c.has(inet6) {
+			continue
 		}
+		own, made := id, id
+		own.LinkLocal, made.LinkLocal = true, true
+		made.Addrs = append(slices.Clone(id.Addrs), c.cfg.Lladdr().LinkLocal())
+		if slices.ContainsFunc(own.Addrs, isLinkLocal) {
+			n.authLL = append(n.authLL, wire.NewAuth(own))
+		}
+		n.authLL = append(n.authLL, wire.NewAuth(made))
 	}
 }
+
+func isLinkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
 // register lets adverts find the carp's nodes.
 func (e *Engine) register(c *carp) {
@@ -363,10 +370,10 @@ func (e *Engine) attach(c *carp, now Instant) {
 		return
 	}
 	changed := !c.attached || !c.link.Equal(&link)
-	ownMAC := c.link.MAC
+	another := !c.attached || c.link.MAC != link.MAC
 	c.link, c.attached = link, true
-	if ownMAC != link.MAC && c.cfg.MAC != (config.MAC{}) {
-		e.authenticate(c) // whether the MAC is hashed depends on the carpdev's
+	if another {
+		e.authenticate(c) // the carpdev's MAC plays a part, and there is a virtual one now
 	}
 	e.register(c)
 	if !c.ensured {

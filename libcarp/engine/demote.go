@@ -8,16 +8,21 @@ import "carp/libcarp/config"
 // Demotion returns the engine's own part of a group's demotion.
 func (e *Engine) Demotion(group string) (sum int) {
 	for _, c := range e.ordered {
-		if !c.inGroup(group) {
-			continue
+		if c.inGroup(group) {
+			sum += c.causes()
 		}
-		if c.suppressed {
+	}
+	return sum
+}
+
+// causes returns how much a carp demotes its groups by.
+func (c *carp) causes() (sum int) {
+	if c.suppressed {
+		sum++
+	}
+	for _, o := range c.out {
+		if o.failing {
 			sum++
-		}
-		for _, o := range c.out {
-			if o.failing {
-				sum++
-			}
 		}
 	}
 	return sum
@@ -32,12 +37,16 @@ func (e *Engine) GroupDemotion(group string) int {
 	return min(sum, config.DemoteMax)
 }
 
-// recount computes every carp's demotion anew: the sum over its groups, at most 255. Whatever changes a cause calls it.
+// recount computes every carp's demotion anew: the sum over its groups, or what it causes itself where that is nothing; at most 255. Whatever changes a
+// cause calls it.
 func (e *Engine) recount() {
 	for _, c := range e.ordered {
 		sum := 0
 		for _, g := range c.cfg.Groups {
 			sum += e.GroupDemotion(g)
+		}
+		if sum == 0 { // it is in no group
+			sum = c.causes()
 		}
 		c.demotion = uint8(min(sum, config.DemoteMax))
 	}

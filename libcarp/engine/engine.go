@@ -103,8 +103,8 @@ type node struct {
 	seq      int
 
 	auth     *wire.Auth
-	authLL   *wire.Auth // with link-local addresses; nil when there are none
-	previous []oldAuth  // of the lists of addresses that a peer may still use
+	authLL   []*wire.Auth // with link-local addresses, where there are any
+	previous []oldAuth    // of the lists of addresses that a peer may still use
 
 	late     Instant // by how much the timer that is fed now has run late
 	deferred bool    // a late timer was given more time already

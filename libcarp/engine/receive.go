@@ -147,7 +147,7 @@ func (e *Engine) named(c *carp, level Level, src netip.Addr, format string, now 
 
 // verify accepts the HMAC over the present list of addresses, with and without link-local ones.
 func (n *node) verify(ad *wire.Advert) bool {
-	return n.auth.Verify(ad) || n.authLL != nil && n.authLL.Verify(ad)
+	return n.auth.Verify(ad) || slices.ContainsFunc(n.authLL, func(a *wire.Auth) bool { return a.Verify(ad) })
 }
 
 // verifyPrevious accepts the HMAC over previous lists until the peer uses the present one, so that an address can be added on one host

@@ -102,9 +102,6 @@ func TestClassMask(t *testing.T) {
 
 // What netip takes for an IPv4 address is the same to us, and what we read, we read again from its usual form.
 func FuzzParseAddr(f *testing.F) {
-	for _, s := range []string{"10.0.0.1", "0x0a000001", "037777777400", "10.1", "10.0.0.1/24", "256.1", "0x", ""} {
-		f.Add(s)
-	}
 	f.Fuzz(func(t *testing.T, s string) {
 		addr, ok := parseAddr(s)
 		if theirs, err := netip.ParseAddr(s); err == nil && theirs.Is4() && (!ok || addr != theirs) {

@@ -31,15 +31,20 @@ func (e Event) String() string {
 	return fmt.Sprintf("%d %s %s %s %s %s", e.Number, e.Time.UTC().Format(timeFormat), e.Carp, e.From, e.To, e.Reason)
 }
 
+// numberBits is how long an event's number can be: one of a damaged file must leave room for those that follow.
+const numberBits = strconv.IntSize - 2
+
 // ParseEvent reads what [Event.String] printed.
 func ParseEvent(line string) (e Event, err error) {
 	f := strings.SplitN(line, " ", 6)
 	if len(f) != 6 {
 		return Event{}, fmt.Errorf("%d fields", len(f))
 	}
-	if e.Number, err = strconv.Atoi(f[0]); err != nil {
+	number, err := strconv.ParseUint(f[0], 10, numberBits)
+	if err != nil {
 		return Event{}, err
 	}
+	e.Number = int(number)
 	if e.Time, err = time.Parse(timeFormat, f[1]); err != nil {
 		return Event{}, err
 	}
@@ -73,7 +78,8 @@ func readEvents(path string) (all []Event, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	for _, line := range strings.Split(string(data), "\n") {
+	whole := data[:bytes.LastIndexByte(data, '\n')+1] // of the rest the next writer will know nothing
+	for _, line := range strings.Split(string(whole), "\n") {
 		if e, err := ParseEvent(line); err == nil {
 			all = append(all, e)
 		}

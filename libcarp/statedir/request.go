@@ -128,12 +128,24 @@ func parseRequest(text string) (*request, error) {
 	}
 	for n, line := range lines {
 		c, err := config.ParseLine(line)
+		if err == nil && ofWant(c.Word) {
+			err = fmt.Errorf("%s: not in a request", c.Word)
+		}
 		if err != nil {
 			return nil, &config.Error{Errno: config.EINVAL, Clause: n, Msg: err.Error()}
 		}
 		r.change.Clauses = append(r.change.Clauses, c)
 	}
 	return r, nil
+}
+
+// ofWant reports whether a word is one that only want/ files have: what it says is for the server to know.
+func ofWant(w config.Word) bool {
+	switch w {
+	case config.Order, config.Request, config.InGroup, config.Holder:
+		return true
+	}
+	return false
 }
 
 func bad(format string, args ...any) error {
