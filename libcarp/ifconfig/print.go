@@ -121,7 +121,11 @@ func printLinkLocal(w io.Writer, s statedir.Status) {
 // printInet6 prints an IPv6 address, with the interface that a link-local one belongs to.
 func printInet6(w io.Writer, s statedir.Status, a netip.Prefix) {
 	if a.Addr().IsLinkLocalUnicast() {
-		fmt.Fprintf(w, "\tinet6 %s%%%s prefixlen %d scopeid 0x%x\n", a.Addr(), s.Name, a.Bits(), s.Index)
+		fmt.Fprintf(w, "\tinet6 %s%%%s prefixlen %d", a.Addr(), s.Name, a.Bits())
+		if s.Index != 0 { // the number of the scope
+			fmt.Fprintf(w, " scopeid 0x%x", s.Index)
+		}
+		fmt.Fprintln(w)
 		return
 	}
 	fmt.Fprintf(w, "\tinet6 %s prefixlen %d\n", a.Addr(), a.Bits())
