@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"carp/libcarp/engine"
 	"carp/libcarp/loop"
 	"carp/libcarp/statedir"
 )
@@ -70,13 +71,19 @@ func serve(dir statedir.Dir, pause time.Duration, verbose bool, logs *logger) er
 		return err
 	}
 	defer store.Close()
+	var memory func(string, uint8) *engine.Memory
+	if kept, err := statedir.OpenMemory(dir); err != nil {
+		logs.printf("kernelsim: %v", err) // what is refused is known as long as this engine lives
+	} else {
+		memory = loop.MemoryIn(kept, logs.printf)
+	}
 	var seed [32]byte
 	if _, err := crand.Read(seed[:]); err != nil {
 		h.Close()
 		return fmt.Errorf("failed to read random bytes: %w", err)
 	}
 	l := loop.New(loop.Options{
-		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Log: logs.log, Verbose: verbose,
+		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Memory: memory, Log: logs.log, Verbose: verbose,
 	})
 	server := statedir.NewServer(held.Listener, l)
 	defer server.Close()

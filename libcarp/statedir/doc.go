@@ -11,11 +11,12 @@
 //	want/         0700  the accepted configuration: carp0, ..., groups, sysctl; 0600, with the pass phrases
 //	status/       0755  what holds now: carp0, ..., groups, sysctl, stats; 0644
 //	status/alive  0644  overwritten each second
+//	memory        0600  what must outlive the processes: bytes, mapped by the engine (see [Memory])
 //	events        0644  one line for each change of state; events.0 is the file before
 //
-// All files are lines of text. The first line of those in want/ and status/ is a tag with a version, each other one a key and
+// All files but memory are lines of text. The first line of those in want/ and status/ is a tag with a version, each other one a key and
 // its values, separated by blanks; a value with blanks or quotes in it is written as a string of Go. Keys that a reader does
-// not know are to be ignored. Every file but alive and events is replaced by renaming, so that a reader sees it whole.
+// not know are to be ignored. Every file but alive, events and memory is replaced by renaming, so that a reader sees it whole.
 //
 // Whoever reads status/ without asking kernelsim must look at the age of status/alive first (stat(2), st_mtime): if it is
 // older than 3 seconds or missing, every virtual host is to be taken for INIT, whatever the files say.
