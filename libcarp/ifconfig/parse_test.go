@@ -208,7 +208,8 @@ func TestWhatIsLookedUp(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, line := range []string{
 		"", "-", "-aM", "-g carp carpdemote 1", "carp0 inet create vhid 1 10.0.0.1/24 alias", "carp0 inet6 up 1::", "carp0 carpdev \"em0\"",
-		"carp0 descr a\nup", "carp0 pass x\ny", "carp0 carpdev em0\rup", "carp0 delete 10.1 netmask 0xff000000 prefixlen 3",
+		"carp0 inet6 fe80::1%em0/64 alias", "carp0 inet6 2001:db8::/3 eui64 netmask ffff:: carppeer6 fe80::2%7", "carp0 lladdr random group a -group b",
+		"carp0 carppeer 10.0.0.3 inet6", "carp0 descr a\nup", "carp0 pass x\ny", "carp0 carpdev em0\rup", "carp0 delete 10.1 netmask 0xff000000 prefixlen 3",
 	} {
 		f.Add(line)
 	}

@@ -41,7 +41,7 @@ func (l *Loop) publish(name string) {
 	s := statedir.StatusOf(v.Interface.Clone())
 	s.MTU, s.Running = v.MTU, v.Running
 	if !v.Attached {
-		s.Carpdev, s.Lladdr = "", config.MAC{}
+		s.Carpdev, s.Lladdr = "", v.Interface.MAC
 	}
 	for n, state := range v.States {
 		s.Nodes[n].State = state.String()
