@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var labs int
+var labs atomic.Int32 // labs of parallel tests are made at once
 
 // A lab is a LAN: namespaces of hosts on a bridge in a namespace of its own. Nothing in it reaches beyond.
 type lab struct {
@@ -64,8 +65,7 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	labs++
-	l := &lab{t: t, id: fmt.Sprintf("carp%d-%d", os.Getpid(), labs), dir: t.TempDir(), next: 1}
+	l := &lab{t: t, id: fmt.Sprintf("carp%d-%d", os.Getpid(), labs.Add(1)), dir: t.TempDir(), next: 1}
 	l.sw = l.id + "-sw"
 	l.run("ip", "netns", "add", l.sw)
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", l.sw).Run() })
