@@ -13,14 +13,26 @@ import (
 
 func main() {
 	args := ifconfig.TakeArgs(os.Args)
-	os.Exit(ifconfig.Main(args[1:], os.Stdout, os.Stderr, libcarp.Open(""), lookup))
+	os.Exit(ifconfig.Main(args[1:], os.Stdout, os.Stderr, libcarp.Open(""), names{}))
 }
 
-// lookup asks the host's resolver for an IPv4 address, as gethostbyname(3) does.
-func lookup(host string) (netip.Addr, error) {
-	addrs, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip4", host)
+// names are the system's.
+type names struct{}
+
+// Host asks the host's resolver, as getaddrinfo(3) does.
+func (names) Host(network, host string) (netip.Addr, error) {
+	addrs, err := net.DefaultResolver.LookupNetIP(context.Background(), network, host)
 	if err != nil {
 		return netip.Addr{}, err
 	}
 	return addrs[0], nil
+}
+
+// Index is if_nametoindex(3).
+func (names) Index(name string) int {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0
+	}
+	return i.Index
 }

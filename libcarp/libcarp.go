@@ -68,6 +68,11 @@ func (c *Conn) Sysctl() (config.Sysctl, statedir.Remark, error) { return c.dir.S
 // Stats returns the machine's counters; all zero while kernelsim does not run.
 func (c *Conn) Stats() (config.Stats, statedir.Remark, error) { return c.dir.Stats() }
 
+// CarpStats returns the counters of each carp interface that has counted something, as they were within the last second.
+func (c *Conn) CarpStats() (map[string]config.Stats, statedir.Remark, error) {
+	return c.dir.CarpStats()
+}
+
 // Wait returns once the interface is in one of the states ("MASTER", "BACKUP", "INIT"), with the state that it then has, or
 // after timeout with config.ETIMEDOUT. It does not poll. The error is config.ENXIO when there is no such interface, or none any
 // more, and config.EAGAIN when kernelsim does not run.

@@ -88,6 +88,7 @@ func TestWithKernelsim(t *testing.T) {
 	server.PublishGroups(map[string]int{"carp": 3})
 	server.PublishSysctl(config.Sysctl{Allow: 1, Preempt: 1, Log: 7})
 	server.PublishStats(config.Stats{config.Preempt: 9})
+	server.PublishCarpStats(map[string]config.Stats{"carp0": {config.Preempt: 4}})
 	server.Start()
 
 	c := Open(dir)
@@ -106,6 +107,9 @@ func TestWithKernelsim(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if s, _, err := c.Stats(); err != nil || s[config.Preempt] != 9 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, _, err := c.CarpStats(); err != nil || len(s) != 1 || s["carp0"][config.Preempt] != 4 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if state, err := c.Wait("carp0", []string{"MASTER"}, 5*time.Second); state != "MASTER" || err != nil {

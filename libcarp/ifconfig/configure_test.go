@@ -56,7 +56,7 @@ func (f *fake) Groups() (map[string]int, statedir.Remark, error) {
 // run runs a command line on the fake.
 func (f *fake) run(line string) (stdout, stderr string, exit int) {
 	var out, errs strings.Builder
-	exit = Main(strings.Fields(line), &out, &errs, f, hosts)
+	exit = Main(strings.Fields(line), &out, &errs, f, system(hosts))
 	return out.String(), errs.String(), exit
 }
 
@@ -91,6 +91,17 @@ func TestSubmit(t *testing.T) {
 		{"a bad word: check, do not change", "carp0 up vhid 0", nil, "check need; up", "ifconfig: vhid 0: too small\n", 1},
 		{"a bad word after one that is refused", "carp0 up vhid 0", []error{refusal(config.EPERM, 1)},
 			"check need; up", "ifconfig: carp0: SIOCSIFFLAGS: Operation not permitted\n", 1},
+		{"warnings in the order of the words", "carp0 autoconf descr x pass 12345678901234567890 up", []error{refusal(config.ENAMETOOLONG, 1)},
+			`change need; description "x"; pass "1234567890123456789"; up|change need; pass "1234567890123456789"; up`,
+			"ifconfig: carp0: SIOCSIFXFLAGS: Operation not supported\nifconfig: SIOCSIFDESCR: File name too long\n" +
+				"ifconfig: carp0: pass phrase is longer than 19 bytes; only the first 19 count\n", 0},
+		{"no warning of a word after the one that is refused", "carp0 up lladdr x", []error{refusal(config.EPERM, 1)},
+			"change need; up", "ifconfig: carp0: SIOCSIFFLAGS: Operation not permitted\n", 1},
+		{"a family that may not be added", "carp0 inet6 lladdr 2:0:0:0:0:1 up", []error{refusal(config.EPERM, 1), refusal(config.EPERM, 1)},
+			"change need; lladdr 02:00:00:00:00:01; up|change need; up", "ifconfig: carp0: SIOCIFAFATTACH: Operation not permitted\n" +
+				"ifconfig: SIOCSIFLLADDR: Operation not permitted\nifconfig: carp0: SIOCSIFFLAGS: Operation not permitted\n", 1},
+		{"a family before there is an interface", "carp0 inet6 create up", []error{refusal(config.EPERM, 0)},
+			"change create; up", "ifconfig: carp0: SIOCIFCREATE: Operation not permitted\n", 1},
 		{"a bad word alone", "carp vhid 0", nil, "", "ifconfig: vhid 0: too small\n", 1},
 		{"nothing to do", "carp alias", nil, "", "", 0},
 		{"a group in words", "-g carp carpdemote", []error{&config.Error{Errno: config.ETIMEDOUT, Msg: "kernelsim does not answer"}},
@@ -107,8 +118,9 @@ func TestSubmit(t *testing.T) {
 // Every word that a line can be made of has a message.
 func TestEveryWordHasAMessage(t *testing.T) {
 	for _, line := range []string{"carp0 create destroy", "carp0 up down vhid 1 advskew 1 advbase 1 pass x carpdev em0 state init descr x -descr",
-		"carp0 -inet delete 10.0.0.1", "carp0 delete", "carp0 10.0.0.1"} {
-		for _, s := range Parse(strings.Fields(line), hosts).Steps {
+		"carp0 -inet delete 10.0.0.1", "carp0 delete", "carp0 10.0.0.1", "carp0 inet6 delete",
+		"carp0 carppeer 10.0.0.1 -carppeer carppeer6 fd00::1 -carppeer6 lladdr random group a -group b"} {
+		for _, s := range parse(line).Steps {
 			if ioctls[s.Word].set == "" || ioctls[s.Word].get == "" {
 				t.Errorf("%s: none", s.Word)
 			}

@@ -57,7 +57,14 @@ func (s *small) Interfaces() (all []statedir.Status, _ statedir.Remark, _ error)
 	return all, "", nil
 }
 func (s *small) Groups() (map[string]int, statedir.Remark, error) {
-	return map[string]int{"carp": s.conf.Groups["carp"].Demotion()}, "", nil
+	demotion := map[string]int{}
+	for _, name := range s.conf.GroupNames() {
+		demotion[name] = 0
+		if g := s.conf.Groups[name]; g != nil {
+			demotion[name] = g.Demotion()
+		}
+	}
+	return demotion, "", nil
 }
 
 func (s *small) wants() map[string]string {
@@ -80,9 +87,9 @@ func FuzzMain(f *testing.F) {
 				return
 			}
 			before := s.wants()
-			cmd := Parse(args, hosts)
+			cmd := Parse(args, system(hosts), s)
 			var stdout, stderr strings.Builder
-			exit := Main(args, &stdout, &stderr, s, hosts)
+			exit := Main(args, &stdout, &stderr, s, system(hosts))
 			same := reflect.DeepEqual(s.wants(), before)
 			switch {
 			case exit != 0 && exit != 1:
@@ -98,7 +105,7 @@ func FuzzMain(f *testing.F) {
 					continue
 				}
 				var shown strings.Builder
-				Main([]string{"-A"}, &shown, &shown, s, hosts)
+				Main([]string{"-A"}, &shown, &shown, s, system(hosts))
 				if strings.Contains(stdout.String()+stderr.String()+shown.String(), secret) {
 					t.Fatalf("%q shows the pass phrase: %q, %q, %q", line, stdout.String(), stderr.String(), shown.String())
 				}

@@ -26,8 +26,13 @@ type Carp interface {
 	Groups() (map[string]int, statedir.Remark, error)
 }
 
-// A Lookup returns the IPv4 address of a host.
-type Lookup func(host string) (netip.Addr, error)
+// Names are what the system knows by a name.
+type Names interface {
+	// Host returns an address of a host. The network is ip4 or ip6.
+	Host(network, name string) (netip.Addr, error)
+	// Index returns the index of an interface, 0 if there is none of that name.
+	Index(name string) int
+}
 
 // errUsage is the error of a command line that has no meaning.
 var errUsage = errors.New("usage: ifconfig [-AaC] [-M lladdr] [interface] [address_family]\n" +
@@ -43,9 +48,9 @@ type program struct {
 }
 
 // Main does what the words after the program's name ask for, and returns the exit code.
-func Main(args []string, stdout, stderr io.Writer, c Carp, lookup Lookup) int {
+func Main(args []string, stdout, stderr io.Writer, c Carp, names Names) int {
 	p := &program{stdout, stderr, c}
-	err := p.run(Parse(args, lookup))
+	err := p.run(Parse(args, names, c))
 	switch {
 	case err == nil:
 		return 0

@@ -124,14 +124,6 @@ func digit(c byte) (d uint32, ok bool) {
 	return 0, false
 }
 
-// maskOf returns the mask of a prefix length. That of 0 is the one of 32 (ifconfig.c: in_getprefix).
-func maskOf(length int) uint32 {
-	if length == 0 {
-		length = 32
-	}
-	return ^uint32(0) << (32 - length)
-}
-
 // classMask returns the mask that an address has by its class, which it gets when none is given (in.c: in_ifinit).
 func classMask(a netip.Addr) uint32 {
 	switch first := a.As4()[0]; {

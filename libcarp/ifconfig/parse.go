@@ -2,7 +2,6 @@ package ifconfig
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"carp/libcarp/config"
@@ -30,12 +29,19 @@ type Command struct {
 	Family  string          // inet or inet6: show no other addresses; "": show all
 	Primary bool            // show the first inet address alone
 	Steps   []config.Clause // what to do, in this order
-	Notes   []string        // warnings that hold whatever comes of the steps
+	Notes   []Note          // warnings about words that change nothing
 	Err     error           // why the words that follow those of Steps have no meaning
 }
 
-// Parse reads the words after the program's name, in the order of ifconfig.c's main. Addresses that are no numbers are looked up.
-func Parse(args []string, lookup Lookup) Command {
+// A Note is a warning, and how many steps come before it.
+type Note struct {
+	Text string
+	At   int
+}
+
+// Parse reads the words after the program's name, in the order of ifconfig.c's main. Addresses that are no numbers are looked up, and what
+// the words do not say of an interface, but mean, is asked of c.
+func Parse(args []string, names Names, c Carp) Command {
 	if len(args) == 0 {
 		return Command{Mode: Show, All: true, Primary: true}
 	}
@@ -55,7 +61,7 @@ func Parse(args []string, lookup Lookup) Command {
 		cmd.Steps, cmd.Err = parseDemotion(cmd.Name, words)
 	case cmd.Mode == Show:
 		cmd.Mode = Configure
-		cmd.parseWords(words, lookup)
+		cmd.parseWords(words, names, c)
 	}
 	return cmd
 }
@@ -111,8 +117,8 @@ func parseName(args []string) (cmd Command, words []string, err error) {
 }
 
 // parseWords reads what is to be done with an interface.
-func (c *Command) parseWords(words []string, lookup Lookup) {
-	p := parser{name: c.Name, inet6: c.Family == "inet6", lookup: lookup}
+func (c *Command) parseWords(words []string, names Names, carp Carp) {
+	p := parser{name: c.Name, inet6: c.Family == "inet6", names: names, carp: carp, addr: addresses{refused: map[string]bool{}}}
 	switch {
 	case words[0] == "create": // only here: later in the line it would be an address
 		p.step(config.Clause{Word: config.Create})
@@ -122,16 +128,6 @@ func (c *Command) parseWords(words []string, lookup Lookup) {
 	}
 	c.Err = p.parse(words)
 	c.Steps, c.Notes = p.steps, p.notes
-	if p.inet6 && len(words) > 0 && c.Err != noInet6(c.Name) {
-		c.Notes = slices.Insert(c.Notes, 0, noInet6(c.Name).Error())
-	}
-}
-
-// noInet6 is the error of adding the family inet6 to the interface of that name, which ifconfig does before anything else.
-type noInet6 string
-
-func (n noInet6) Error() string {
-	return string(n) + ": SIOCIFAFATTACH: " + config.EAFNOSUPPORT.Error()
 }
 
 func endsInDigit(name string) bool { return name != "" && isDigit(name[len(name)-1]) }

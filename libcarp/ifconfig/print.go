@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 
+	"carp/libcarp/config"
 	"carp/libcarp/statedir"
 )
 
@@ -44,7 +46,7 @@ func printStatus(w io.Writer, s statedir.Status, family string, primary bool) {
 		fmt.Fprintf(w, "\tgroups: %s\n", strings.Join(s.Groups, " "))
 	}
 	fmt.Fprintf(w, "\tstatus: %s\n", s.Link())
-	inets := 0
+	inets, sixes := 0, 0
 	for _, a := range s.Addrs {
 		switch {
 		case a.Addr().Is4() && family != "inet6":
@@ -52,6 +54,9 @@ func printStatus(w io.Writer, s statedir.Status, family string, primary bool) {
 				printInet(w, a)
 			}
 		case a.Addr().Is6() && family != "inet":
+			if sixes++; sixes == 1 {
+				printLinkLocal(w, s)
+			}
 			printInet6(w, s, a)
 		}
 	}
@@ -84,7 +89,14 @@ func printCarp(w io.Writer, s statedir.Status) {
 	if carpdev == "" {
 		carpdev = "none"
 	}
-	fmt.Fprintf(w, "\tcarp: %s carpdev %s vhid %d advbase %d advskew %d\n", n.State, carpdev, n.VHID, s.Advbase, n.Advskew)
+	fmt.Fprintf(w, "\tcarp: %s carpdev %s vhid %d advbase %d advskew %d", n.State, carpdev, n.VHID, s.Advbase, n.Advskew)
+	if s.Peer.IsValid() {
+		fmt.Fprintf(w, " carppeer %s", s.Peer)
+	}
+	if s.Peer6.IsValid() {
+		fmt.Fprintf(w, " carppeer6 %s", s.Peer6)
+	}
+	fmt.Fprintln(w)
 }
 
 // printInet prints an IPv4 address. A subnet of one or two addresses has no broadcast address.
@@ -97,10 +109,23 @@ func printInet(w io.Writer, a netip.Prefix) {
 	fmt.Fprintln(w)
 }
 
+// printLinkLocal prints the address that a carp with IPv6 has by its link-level address, unless it is also one of the shared ones.
+func printLinkLocal(w io.Writer, s statedir.Status) {
+	addr := withEUI64(netip.MustParseAddr("fe80::"), s.Lladdr)
+	shared := slices.ContainsFunc(s.Addrs, func(a netip.Prefix) bool { return a.Addr() == addr })
+	if s.Lladdr != (config.MAC{}) && !shared {
+		printInet6(w, s, netip.PrefixFrom(addr, 64))
+	}
+}
+
 // printInet6 prints an IPv6 address, with the interface that a link-local one belongs to.
 func printInet6(w io.Writer, s statedir.Status, a netip.Prefix) {
 	if a.Addr().IsLinkLocalUnicast() {
-		fmt.Fprintf(w, "\tinet6 %s%%%s prefixlen %d scopeid 0x%x\n", a.Addr(), s.Name, a.Bits(), s.Index)
+		fmt.Fprintf(w, "\tinet6 %s%%%s prefixlen %d", a.Addr(), s.Name, a.Bits())
+		if s.Index != 0 { // the number of the scope
+			fmt.Fprintf(w, " scopeid 0x%x", s.Index)
+		}
+		fmt.Fprintln(w)
 		return
 	}
 	fmt.Fprintf(w, "\tinet6 %s prefixlen %d\n", a.Addr(), a.Bits())

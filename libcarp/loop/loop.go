@@ -243,7 +243,7 @@ func (l *Loop) ensured(name string, err error) {
 
 // eachSecond tries again what failed, and writes the counters down.
 func (l *Loop) eachSecond() {
-	l.Store.Status("stats", l.stats.Format())
+	l.publishStats()
 	for name := range l.broken {
 		l.hands.ask(func() {
 			if c, ok := l.hands.carps[name]; ok {
@@ -269,6 +269,6 @@ func (l *Loop) shutdown(handsDone <-chan struct{}) error {
 		break
 	}
 	err := l.Host.Close()
-	l.Store.Status("stats", l.stats.Format())
+	l.publishStats()
 	return err
 }

@@ -13,6 +13,19 @@ func (l *Loop) publishAll() {
 	l.publishGroups()
 	l.publishSysctl()
 	l.server.PublishStats(l.stats)
+	l.publishStats()
+}
+
+// publishStats writes all counters down. Those of the carps are told to who asks then, too: there may be a thousand.
+func (l *Loop) publishStats() {
+	carps := map[string]config.Stats{}
+	for _, name := range l.engine.Names() {
+		if v, ok := l.engine.View(name); ok {
+			carps[name] = v.Stats
+		}
+	}
+	l.server.PublishCarpStats(carps)
+	l.Store.Status("stats", statedir.FormatStats(l.stats, carps))
 }
 
 // publish tells what can be seen of a carp now, once the hands have made it true.
@@ -28,7 +41,7 @@ func (l *Loop) publish(name string) {
 	s := statedir.StatusOf(v.Interface.Clone())
 	s.MTU, s.Running = v.MTU, v.Running
 	if !v.Attached {
-		s.Carpdev, s.Lladdr = "", config.MAC{}
+		s.Carpdev, s.Lladdr = "", v.Interface.MAC
 	}
 	for n, state := range v.States {
 		s.Nodes[n].State = state.String()

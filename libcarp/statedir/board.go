@@ -17,6 +17,7 @@ type board struct {
 	groups     map[string]int
 	sysctl     config.Sysctl
 	stats      config.Stats
+	carpStats  map[string]config.Stats
 	event      int // number of the last
 	waiters    map[*waiter]bool
 }
@@ -116,7 +117,7 @@ func (b *board) show(object, name string) ([]byte, error) {
 			all = append(all, st)
 		}
 	}
-	groups, sysctl, stats := b.groups, b.sysctl, b.stats
+	groups, sysctl, stats, carpStats := b.groups, b.sysctl, b.stats, b.carpStats
 	b.mu.Unlock()
 
 	switch object {
@@ -137,7 +138,7 @@ func (b *board) show(object, name string) ([]byte, error) {
 	case objSysctl:
 		return FormatSysctl(sysctl), nil
 	default:
-		return stats.Format(), nil
+		return FormatStats(stats, carpStats), nil
 	}
 }
 

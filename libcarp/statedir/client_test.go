@@ -190,6 +190,10 @@ func TestNeverTheLastMaster(t *testing.T) {
 	if got, remark, err := d.Stats(); err != nil || remark != NotRunning || got != (config.Stats{}) {
 		t.Errorf("%v, %q, %v", got, remark, err)
 	}
+	os.WriteFile(d.status("stats"), FormatStats(stats, map[string]config.Stats{"carp0": stats}), 0o644)
+	if got, remark, err := d.CarpStats(); err != nil || remark != NotRunning || len(got) != 0 {
+		t.Errorf("%v, %q, %v", got, remark, err)
+	}
 }
 
 func TestNoAnswer(t *testing.T) {

@@ -48,6 +48,18 @@ func (d Dir) Stats() (config.Stats, Remark, error) {
 	return s, remark, err
 }
 
+// CarpStats returns the counters of each carp, as they were within the last second; there are none while kernelsim does not run. A carp that
+// is not there has counted nothing.
+func (d Dir) CarpStats() (map[string]config.Stats, Remark, error) {
+	s, remark, err := display(d, &request{object: objStats}, ParseCarpStats, func() (map[string]config.Stats, error) {
+		return readStatus(d, statsFile, map[string]config.Stats{}, ParseCarpStats)
+	})
+	if remark == NotRunning {
+		s = map[string]config.Stats{}
+	}
+	return s, remark, err
+}
+
 // display asks kernelsim and parses the payload; when it does not run or does not answer within a second, the files are read
 // instead and the remark says why.
 func display[T any](d Dir, r *request, parse func([]byte) (T, error), idle func() (T, error)) (T, Remark, error) {

@@ -72,6 +72,51 @@ func ParseSysctl(data []byte) (config.Sysctl, error) {
 	})
 }
 
+// FormatStats prints the counters of the machine, then those of each carp that are not 0, as the content of status/stats. A reader of the
+// machine's alone, [config.ParseStats], does not see the others.
+func FormatStats(machine config.Stats, carps map[string]config.Stats) []byte {
+	names := make([]string, 0, len(carps))
+	for name := range carps {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	text := machine.Format()
+	for _, name := range names {
+		for c, n := range carps[name] {
+			if n == 0 {
+				continue
+			}
+			text = append(append(append(text, name...), ' '), config.Counter(c).String()...)
+			text = append(strconv.AppendUint(append(text, ' '), n, 10), '\n')
+		}
+	}
+	return text
+}
+
+// ParseCarpStats reads the counters of the carps that [FormatStats] printed. Those that are not there are 0; names that it does not know
+// are ignored.
+func ParseCarpStats(data []byte) (map[string]config.Stats, error) {
+	carps := map[string]config.Stats{}
+	return carps, eachLine(data, config.StatsTag, func(key string, values []string) error {
+		if len(values) != 2 || !config.IsCarpName(key) {
+			return nil
+		}
+		stats := carps[key]
+		for c := range stats {
+			if config.Counter(c).String() != values[0] {
+				continue
+			}
+			n, err := strconv.ParseUint(values[1], 10, 64)
+			if err != nil {
+				return err
+			}
+			stats[c] = n
+		}
+		carps[key] = stats
+		return nil
+	})
+}
+
 // eachLine hands over the lines that follow the tag, split at blanks.
 func eachLine(data []byte, tag string, take func(key string, values []string) error) error {
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")

@@ -142,7 +142,7 @@ func parseRequest(text string) (*request, error) {
 // ofWant reports whether a word is one that only want/ files have: what it says is for the server to know.
 func ofWant(w config.Word) bool {
 	switch w {
-	case config.Order, config.Request, config.InGroup, config.Holder:
+	case config.Order, config.Request, config.Holder:
 		return true
 	}
 	return false

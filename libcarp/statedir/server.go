@@ -101,11 +101,18 @@ func (s *Server) PublishSysctl(v config.Sysctl) {
 	s.board.sysctl = v
 }
 
-// PublishStats shows the counters.
+// PublishStats shows the machine's counters.
 func (s *Server) PublishStats(v config.Stats) {
 	s.board.mu.Lock()
 	defer s.board.mu.Unlock()
 	s.board.stats = v
+}
+
+// PublishCarpStats shows the counters of the carps. The map may not change afterwards.
+func (s *Server) PublishCarpStats(carps map[string]config.Stats) {
+	s.board.mu.Lock()
+	defer s.board.mu.Unlock()
+	s.board.carpStats = carps
 }
 
 // PublishEvent tells the number of the last event that is in the file; see [Store.OnEvent].

@@ -40,6 +40,7 @@ type Status struct {
 	Description string
 	Carpdev     string // "": none
 	Advbase     int
+	Peer, Peer6 netip.Addr // where adverts go instead of the usual group; not valid: there
 	Nodes       []NodeStatus
 	Groups      []string
 	Addrs       []netip.Prefix
@@ -84,7 +85,7 @@ func (s Status) Idle() Status {
 func StatusOf(i *config.Interface) Status {
 	s := Status{
 		Name: i.Name, Order: i.Order, MTU: 1500, Up: i.Up, Lladdr: i.Lladdr(), Description: i.Description,
-		Carpdev: i.Carpdev, Advbase: int(i.Advbase), Groups: i.Groups, Addrs: i.Addrs,
+		Carpdev: i.Carpdev, Advbase: int(i.Advbase), Peer: i.Peer, Peer6: i.Peer6, Groups: i.Groups, Addrs: i.Addrs,
 	}
 	for _, n := range i.Nodes {
 		s.Nodes = append(s.Nodes, NodeStatus{State: "INIT", VHID: int(n.VHID), Advskew: int(n.Advskew)})
@@ -111,6 +112,12 @@ func (s *Status) Format() []byte {
 		line("carpdev %s", s.Carpdev)
 	}
 	line("advbase %d", s.Advbase)
+	if s.Peer.IsValid() {
+		line("carppeer %s", s.Peer)
+	}
+	if s.Peer6.IsValid() {
+		line("carppeer6 %s", s.Peer6)
+	}
 	for _, n := range s.Nodes {
 		line("node %s %d %d", n.State, n.VHID, n.Advskew)
 	}
@@ -168,6 +175,10 @@ func (s *Status) set(line string) (err error) {
 		s.Carpdev = v
 	case "advbase":
 		s.Advbase, err = strconv.Atoi(v)
+	case "carppeer":
+		s.Peer, err = parsePeer(v)
+	case "carppeer6":
+		s.Peer6, err = parsePeer(v)
 	case "node":
 		if len(f) != 4 {
 			return fmt.Errorf("node: %d fields", len(f))
@@ -185,4 +196,13 @@ func (s *Status) set(line string) (err error) {
 		s.Addrs = append(s.Addrs, p)
 	}
 	return err
+}
+
+// parsePeer reads the address of a peer, which has no zone: it is on the carpdev.
+func parsePeer(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err == nil && a.Zone() != "" {
+		err = fmt.Errorf("peer %q: has a zone", s)
+	}
+	return a, err
 }

@@ -18,7 +18,9 @@ var fullStatus = Status{
 func TestStatusIsReadBack(t *testing.T) {
 	st := fullStatus
 	st.Addrs = append(st.Addrs, prefix("10.0.0.1/24"), prefix("fd00::1/64"))
-	for _, want := range []Status{st, st.Idle(), StatusOf(config.NewInterface("carp1", 0))} {
+	peers := st
+	peers.Peer, peers.Peer6 = prefix("10.0.0.3/32").Addr(), prefix("fe80::3/128").Addr()
+	for _, want := range []Status{st, st.Idle(), peers, peers.Idle(), StatusOf(config.NewInterface("carp1", 0))} {
 		got, err := ParseStatus(want.Format())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v\nis read back as %+v, %v", want, got, err)
@@ -71,6 +73,47 @@ func TestGroupsAndSysctlAreReadBack(t *testing.T) {
 	}
 	for _, damaged := range []string{"", "carp-groups 1\ndemote carp\n", "carp-groups 1\ndemote carp x\n"} {
 		if _, err := ParseGroups([]byte(damaged)); err == nil {
+			t.Errorf("%q is read", damaged)
+		}
+	}
+}
+
+// A peer is configured, shown and read back; one with a zone is damage.
+func TestStatusPeers(t *testing.T) {
+	i := config.NewInterface("carp0", 0)
+	i.Peer, i.Peer6 = prefix("10.0.0.3/32").Addr(), prefix("2001:db8::3/128").Addr()
+	st := StatusOf(i)
+	text := string(st.Format())
+	for _, line := range []string{"\ncarppeer 10.0.0.3\n", "\ncarppeer6 2001:db8::3\n"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %q in\n%s", line, text)
+		}
+	}
+	for _, damaged := range []string{"carppeer x", "carppeer6 fe80::3%em0"} {
+		if _, err := ParseStatus([]byte(StatusTag + "\nname carp0\nnode INIT 0 0\n" + damaged + "\n")); err == nil {
+			t.Errorf("%s is read", damaged)
+		}
+	}
+}
+
+// The counters of machine and carps stand in one file, and each reader finds its own.
+func TestStatsAreReadBack(t *testing.T) {
+	machine := config.Stats{config.Ipackets: 20, config.Badvhid: 3}
+	carps := map[string]config.Stats{"carp0": {config.Ipackets: 17, config.Preempt: 1}, "carp10": {config.Opackets6: 1 << 63}, "carp2": {}}
+	text := FormatStats(machine, carps)
+	const lines = "\ncarp0 ipackets 17\ncarp0 preempt 1\ncarp10 opackets6 9223372036854775808\n"
+	if !strings.HasSuffix(string(text), lines) {
+		t.Errorf("%s", text)
+	}
+	if got, err := config.ParseStats(text); err != nil || got != machine {
+		t.Errorf("%v, %v", got, err)
+	}
+	delete(carps, "carp2") // has counted nothing
+	if got, err := ParseCarpStats(append(text, "carp0 later 5\nx ipackets 1\n"...)); err != nil || !reflect.DeepEqual(got, carps) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, damaged := range []string{"", "carp-stats 2\n", config.StatsTag + "\ncarp0 ipackets x\n"} {
+		if _, err := ParseCarpStats([]byte(damaged)); err == nil {
 			t.Errorf("%q is read", damaged)
 		}
 	}

@@ -41,7 +41,7 @@ func links() []config.Link {
 	}
 	return []config.Link{
 		link("lo0", false, true, "127.0.0.1/8"),
-		link("em0", true, true, "192.168.1.1/24", "10.0.0.2/24"),
+		link("em0", true, true, "192.168.1.1/24", "10.0.0.2/24", "fe80::1/64", "2001:db8::a/64"),
 		link("em1", true, true, "172.16.0.1/24"),
 		link("vio2", true, true),                  // unnumbered
 		link("gre0", false, true, "10.5.0.1/24"),  // not Ethernet
@@ -108,8 +108,11 @@ func (m *machine) Change(r statedir.Request) statedir.Reply {
 // publish shows everything.
 func (m *machine) publish() {
 	demotion := map[string]int{}
-	for name, g := range m.conf.Groups {
-		demotion[name] = g.Demotion()
+	for _, name := range m.conf.GroupNames() {
+		demotion[name] = 0
+		if g := m.conf.Groups[name]; g != nil {
+			demotion[name] = g.Demotion()
+		}
 	}
 	m.server.PublishGroups(demotion)
 	m.server.PublishSysctl(m.conf.Sysctl)
