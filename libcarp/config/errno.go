@@ -28,6 +28,7 @@ const (
 	EADDRINUSE    Errno = 48
 	EADDRNOTAVAIL Errno = 49
 	ETIMEDOUT     Errno = 60
+	EHOSTDOWN     Errno = 64
 	ENAMETOOLONG  Errno = 63
 	EPROGMISMATCH Errno = 75
 )
@@ -52,6 +53,7 @@ var errnoTexts = map[Errno]string{
 	EADDRINUSE:    "Address already in use",
 	EADDRNOTAVAIL: "Can't assign requested address",
 	ETIMEDOUT:     "Operation timed out",
+	EHOSTDOWN:     "Host is down",
 	ENAMETOOLONG:  "File name too long",
 	EPROGMISMATCH: "Program version wrong",
 }

@@ -28,11 +28,15 @@ const (
 	Onomem                   // sending failed for want of memory
 	Ostates                  // never counted, as on OpenBSD
 	Preempt                  // transitions to MASTER
+	Replayed                 // discarded, in Badauth too: a copy of an advert (not in OpenBSD's struct, nor what follows)
+	Altered                  // discarded, in Badauth too: a copy with another header, or with replay 2 an unsealed one
+	VRRP                     // received: VRRP's, whatever its virtual router
 	Counters                 // how many there are
 )
 
 var counterNames = [Counters]string{"ipackets", "ipackets6", "badif", "badttl", "hdrops", "badsum", "badver", "badlen", "badauth",
-	"badvhid", "badaddrs", "opackets", "opackets6", "onomem", "ostates", "preempt"}
+	"badvhid", "badaddrs", "opackets", "opackets6", "onomem", "ostates", "preempt",
+	"replayed", "altered", "vrrp"}
 
 func (c Counter) String() string { return counterNames[c] }
 

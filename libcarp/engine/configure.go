@@ -31,8 +31,11 @@ func (e *Engine) Link(name string) (config.Link, bool) {
 	return config.Link{}, false
 }
 
-// Parent chooses the carpdev for an address: the first by index whose subnet holds it.
+// Parent chooses the carpdev for an address: the first by index whose subnet holds it. None holds a link-local one, or all do.
 func (e *Engine) Parent(addr netip.Addr) (string, bool) {
+	if addr.Is6() && addr.IsLinkLocalUnicast() {
+		return "", false
+	}
 	for _, l := range e.links {
 		if !l.Multicast || !l.Ethernet || l.Loopback {
 			continue
@@ -83,7 +86,7 @@ func (e *Engine) makeNodes(c *carp) {
 	c.nodes = nil
 	for _, w := range c.cfg.Nodes {
 		e.seq++
-		n := &node{carp: c, vhid: w.VHID, advskew: w.Advskew, slot: -1, seq: e.seq}
+		n := &node{carp: c, vhid: w.VHID, advskew: w.Advskew, slot: -1, seq: e.seq, memory: e.memory(c.cfg.Name, w.VHID)}
 		c.nodes = append(c.nodes, n)
 	}
 	e.authenticate(c)
@@ -96,8 +99,12 @@ func (e *Engine) authenticate(c *carp) {
 		id.Addrs = append(id.Addrs, p.Addr())
 	}
 	linkLocal := slices.ContainsFunc(id.Addrs, func(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() })
-	for _, n := range c.nodes {
+	for i, n := range c.nodes {
 		id.VHID, id.LinkLocal = n.vhid, false
+		id.Lladdr = config.MAC{}
+		if mac := c.cfg.Lladdr(); i == 0 && mac != config.VirtualMAC(n.vhid) && mac != c.link.MAC {
+			id.Lladdr = mac // spec E.3
+		}
 		n.auth, n.authLL = wire.NewAuth(id), nil
 		if linkLocal {
 			id.LinkLocal = true
@@ -128,6 +135,7 @@ func (e *Engine) configure(now Instant, p *config.Plan) {
 	if p.Done {
 		return
 	}
+	groups, skewed := e.machine.GroupNames(), e.machine.Sysctl.DemoteSkew != 0
 	if e.machine.Commit(*p) {
 		e.emit(&PersistGroups{})
 	}
@@ -149,19 +157,37 @@ func (e *Engine) configure(now Instant, p *config.Plan) {
 			}
 			e.setStates(c, p.States, now)
 		}
+		if !slices.Equal(groups, e.machine.GroupNames()) {
+			e.emit(&PublishGroups{})
+		}
 	case config.ForGroup:
 		e.recount()
 		if slices.ContainsFunc(p.Change.Clauses, func(c config.Clause) bool { return c.Word == config.Demote }) {
 			e.advertiseDemotion(p.Change.Name, now)
 		}
 		e.emit(&PublishGroups{})
+	case config.ForSysctl:
+		if skewed != (e.machine.Sysctl.DemoteSkew != 0) {
+			e.claimAnew(now)
+		}
+	}
+}
+
+// claimAnew: what demoted hosts claim has changed with net.inet.carp.demoteskew.
+func (e *Engine) claimAnew(now Instant) {
+	for _, c := range e.ordered {
+		if c.demotion > 0 {
+			e.rearm(c, now)
+			e.advertiseNow(c, now)
+		}
 	}
 }
 
 // isParameter reports whether a clause is one of those that ifconfig(8) sets with SIOCSVH, which restarts the timers.
 func isParameter(c config.Clause) bool {
 	switch c.Word {
-	case config.VHID, config.Advbase, config.Advskew, config.PassPhrase, config.Carpdev, config.State:
+	case config.VHID, config.Advbase, config.Advskew, config.PassPhrase, config.Carpdev, config.State,
+		config.Carppeer, config.NoCarppeer, config.Carppeer6, config.NoCarppeer6:
 		return true
 	}
 	return false
@@ -198,7 +224,17 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 	}
 	c.cfg = to
 	c.baseSeen = false
+	if demotion := c.demotion; !slices.Equal(from.Groups, to.Groups) {
+		e.recount()
+		e.emit(&PublishGroups{})
+		if c.demotion > demotion {
+			defer e.advertiseNow(c, now)
+		}
+	}
 	added := newAddrs(from, to)
+	if from.MAC != to.MAC { // clients have to learn all of them anew
+		added = newAddrs(&config.Interface{}, to)
+	}
 	switch {
 	case !sameHost:
 		if from.Carpdev != to.Carpdev {
@@ -212,7 +248,7 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 		for i, n := range c.nodes {
 			n.advskew = to.Nodes[i].Advskew
 		}
-		if !slices.Equal(from.Addrs, to.Addrs) {
+		if from.MAC != to.MAC || from.Peer != to.Peer || from.Peer6 != to.Peer6 || !slices.Equal(from.Addrs, to.Addrs) {
 			e.ensure(c)
 		}
 		if c.cfg.Carpdev == "" {
@@ -226,7 +262,7 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 
 // rekey prepares the HMACs anew where key or addresses changed. With the same key, adverts over previous lists of addresses still count.
 func (e *Engine) rekey(c *carp, from *config.Interface, now Instant) {
-	if from.Pass == c.cfg.Pass && slices.Equal(from.Addrs, c.cfg.Addrs) {
+	if from.Pass == c.cfg.Pass && from.MAC == c.cfg.MAC && slices.Equal(from.Addrs, c.cfg.Addrs) {
 		return
 	}
 	old := make([]*wire.Auth, len(c.nodes))
@@ -252,7 +288,7 @@ func (e *Engine) rearm(c *carp, now Instant) {
 		case Backup:
 			e.armMasterDown(n, now)
 		case Master:
-			e.timers.arm(n, min(n.deadline, now+n.interval()))
+			e.timers.arm(n, min(n.deadline, now+e.interval(n)))
 		}
 	}
 }
@@ -327,7 +363,11 @@ func (e *Engine) attach(c *carp, now Instant) {
 		return
 	}
 	changed := !c.attached || !c.link.Equal(&link)
+	ownMAC := c.link.MAC
 	c.link, c.attached = link, true
+	if ownMAC != link.MAC && c.cfg.MAC != (config.MAC{}) {
+		e.authenticate(c) // whether the MAC is hashed depends on the carpdev's
+	}
 	e.register(c)
 	if !c.ensured {
 		e.ensure(c)

@@ -180,7 +180,7 @@ func TestTimersRestart(t *testing.T) {
 		n := b.e.carps["carp0"].nodes[0]
 		want := b.now + 2*second
 		if c.restarts {
-			want = b.now + 3*n.interval()
+			want = b.now + 3*b.e.interval(n)
 		}
 		if n.deadline != want {
 			t.Errorf("BACKUP, %s: waits %d, want %d", c.words, n.deadline-b.now, want-b.now)
@@ -333,7 +333,7 @@ func TestChosenCarpdev(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Sysctl.Log = 7
-	h = &host{t: t, e: New(m, zeros{}), now: second}
+	h = &host{t: t, e: New(m, zeros{}, nil), now: second}
 	h.setLinks(lo)
 	h.want("carp0", Init)
 	h.setLinks(lo, em0(1))
@@ -456,15 +456,15 @@ func TestSource(t *testing.T) {
 	bare := em0(1)
 	bare.Addrs = nil
 	c := &carp{link: bare, cfg: config.NewInterface("carp0", 0)}
-	if got := c.source(); got != netip.IPv4Unspecified() {
+	if got := c.source(inet); got != netip.IPv4Unspecified() {
 		t.Error(got)
 	}
 	c.cfg.Addrs = []netip.Prefix{netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("192.168.1.10/24")}
-	if got := c.source().String(); got != "192.168.1.10" {
+	if got := c.source(inet).String(); got != "192.168.1.10" {
 		t.Error(got)
 	}
 	c.link.Addrs = []netip.Prefix{netip.MustParsePrefix("fe80::2/64"), netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("10.0.0.2/24")}
-	if got := c.source().String(); got != "10.0.0.1" {
+	if got := c.source(inet).String(); got != "10.0.0.1" {
 		t.Error(got)
 	}
 }
@@ -587,7 +587,7 @@ func TestFailingBackup(t *testing.T) {
 		h.must("carp0 state master")
 		fail() // a moment later
 	}
-	h.e.carps["carp0"].recovered = h.now - probesReset
+	h.e.carps["carp0"].out[inet].recovered = h.now - probesReset
 	h.must("carp0 down")
 	if h.e.GroupDemotion("carp") != 0 || len(h.e.failing) != 0 {
 		t.Error("INIT is demoted for what it cannot find out")
@@ -599,7 +599,7 @@ func TestFailingBackup(t *testing.T) {
 	h.wait(3 * second)
 	h.want("carp0", Master)
 	fail()
-	if p := h.e.carps["carp0"].probes; p != 0 {
+	if p := h.e.carps["carp0"].out[inet].probes; p != 0 {
 		t.Errorf("after a quiet minute it still takes %d", p)
 	}
 }

@@ -91,7 +91,7 @@ func TestTruthTable(t *testing.T) {
 			h.hear(c.peer)
 			h.want("carp0", c.want)
 			after := h.e.carps["carp0"].nodes[0].deadline
-			if restarted := c.want == Backup && after == h.now+3*h.e.carps["carp0"].nodes[0].interval() && after != before; restarted != c.restartsTimer {
+			if restarted := c.want == Backup && after == h.now+3*h.e.interval(h.e.carps["carp0"].nodes[0]) && after != before; restarted != c.restartsTimer {
 				t.Errorf("master-down timer restarted: %t, want %t", restarted, c.restartsTimer)
 			}
 		})

@@ -14,8 +14,10 @@ func (e *Engine) Demotion(group string) (sum int) {
 		if c.suppressed {
 			sum++
 		}
-		if c.failing {
-			sum++
+		for _, o := range c.out {
+			if o.failing {
+				sum++
+			}
 		}
 	}
 	return sum
@@ -71,11 +73,16 @@ func (e *Engine) advertiseDemotion(group string, now Instant) {
 		if !c.inGroup(group) {
 			continue
 		}
-		for _, n := range c.nodes {
-			if n.state == Master {
-				e.sendAdvert(n, now, false)
-				e.timers.arm(n, now+n.interval())
-			}
+		e.advertiseNow(c, now)
+	}
+}
+
+// advertiseNow lets the masters of a carp send an advert that their timers do not ask for yet.
+func (e *Engine) advertiseNow(c *carp, now Instant) {
+	for _, n := range c.nodes {
+		if n.state == Master {
+			e.sendAdvert(n, now, false)
+			e.timers.arm(n, now+e.interval(n))
 		}
 	}
 }

@@ -28,20 +28,22 @@ type Ensure struct {
 	Carpdev int
 	MAC     config.MAC
 	Addrs   []netip.Prefix
+	Peers   []netip.Addr // where its adverts go instead of the groups
 	Master  bool
 }
 
 // Remove takes a carp's link away.
 type Remove struct{ Carp string }
 
-// Probe sends something harmless, an IGMP report, through a carpdev; the outcome is told by a [Sent]. A backup sends no adverts, and
+// Probe sends something harmless, an IGMP or MLD report, through a carpdev; the outcome is told by a [Sent]. A backup sends no adverts, and
 // yet has to find out whether it could.
 type Probe struct {
 	Carp    string
 	Carpdev int
+	IPv6    bool
 }
 
-// Announce tells the network where the addresses are: gratuitous ARP.
+// Announce tells the network where the addresses are: gratuitous ARP and unsolicited neighbour advertisements.
 type Announce struct {
 	Carp    string
 	Carpdev int

@@ -27,7 +27,8 @@ type Engine struct {
 	ordered []*carp // by creation: effects have the same order on every run
 	byVHID  map[vhidOn]*node
 	timers  timers
-	failing []*carp // those that cannot send
+	failing []*carp // those that cannot send over one family or the other
+	memory  func(carp string, vhid uint8) *Memory
 	seq     int
 
 	stats   config.Stats
@@ -55,15 +56,38 @@ type carp struct {
 	demotion   uint8 // the sum over its groups; see recount
 	stats      config.Stats
 
-	sendErrors  int     // consecutive
-	sendSuccess int     // consecutive, counted while failing
-	failing     bool    // to send: the host is demoted
-	probeAt     Instant // when a failing backup tries again
-	probes      int     // how many tries have to succeed, when more than usual
-	recovered   Instant // when it last ceased to fail
+	out [families]sending
 
-	hashLog  hashLog
-	baseSeen bool // the one message about another advbase was made
+	sources  sourceLog
+	vrrpLog  Instant // when a VRRP router with our virtual MAC was last named
+	baseSeen bool    // the one message about another advbase was made
+}
+
+// A family is that of an advert.
+type family uint8
+
+const (
+	inet family = iota
+	inet6
+	families
+)
+
+func familyOf(a netip.Addr) family {
+	if a.Is4() {
+		return inet
+	}
+	return inet6
+}
+
+// has reports whether the carp has an address of the family, and so sends and waits for adverts over it. A link-local one counts
+// (spec E.13, the last but some).
+func (c *carp) has(f family) bool {
+	for _, p := range c.cfg.Addrs {
+		if familyOf(p.Addr()) == f {
+			return true
+		}
+	}
+	return false
 }
 
 // A node is one virtual host of a carp.
@@ -85,7 +109,11 @@ type node struct {
 	late     Instant // by how much the timer that is fed now has run late
 	deferred bool    // a late timer was given more time already
 
-	sent  ring // the last counters that we sent
+	memory   *Memory
+	restored bool // the clock knows of the memory
+	leap     leap
+
+	heard Instant // when an advert over IPv4 was last accepted
 	tie   tie
 	rival bool // another master was heard: announce with the next advert
 	garp  int  // adverts until the second gratuitous ARP; 0: none is due
@@ -97,9 +125,13 @@ type oldAuth struct {
 	until Instant
 }
 
-// New returns an engine for the configuration. Its interfaces come to life with the first [Links].
-func New(m *config.Machine, random Random) *Engine {
-	e := &Engine{machine: m, random: random, carps: map[string]*carp{}, byVHID: map[vhidOn]*node{}}
+// New returns an engine for the configuration. Its interfaces come to life with the first [Links]. What the virtual hosts have to remember
+// of counters they keep where memory says; nil: nowhere that outlives the engine.
+func New(m *config.Machine, random Random, memory func(carp string, vhid uint8) *Memory) *Engine {
+	if memory == nil {
+		memory = func(string, uint8) *Memory { return new(Memory) }
+	}
+	e := &Engine{machine: m, random: random, memory: memory, carps: map[string]*carp{}, byVHID: map[vhidOn]*node{}}
 	for _, i := range m.Sorted() {
 		e.add(i)
 	}
@@ -153,7 +185,7 @@ func (e *Engine) expire(now Instant) {
 		in, reason := timer, reasonTimeout
 		n.late = now - deadline
 		switch {
-		case n.state == Master && n.late > n.interval():
+		case n.state == Master && n.late > e.interval(n):
 			// More than two intervals since our last advert: the peers are about to take over or have done so.
 			in, reason = late, reasonLate
 		case n.state == Backup && n.late > tolerance && !n.deferred:
@@ -183,15 +215,14 @@ func (e *Engine) count(c *carp, which config.Counter) {
 }
 
 // interval returns the time between two adverts: advbase + advskew/256 s, 1/256 s when both are 0 (spec E.6, timers).
-func (n *node) interval() Instant {
-	units := int(n.carp.cfg.Advbase)<<8 | int(n.advskew)
-	return Instant(max(units, 1)) * second / 256
+func (e *Engine) interval(n *node) Instant {
+	return Instant(max(e.claims(n).speed(), 1)) * second / 256
 }
 
 // armMasterDown makes a BACKUP wait three intervals, from now, for a master of either family (wire.md, choices 1 and 4).
 func (e *Engine) armMasterDown(n *node, now Instant) {
 	n.deferred = false
-	e.timers.arm(n, now+3*n.interval())
+	e.timers.arm(n, now+3*e.interval(n))
 }
 
 // tolerance is how late a BACKUP's timer may run on a busy machine before it means that the host, or this process, has slept.
@@ -201,7 +232,7 @@ const tolerance = 20 * second / 1000
 // are always late has to take over too.
 func (e *Engine) deferTakeover(n *node, now Instant) {
 	n.deferred = true
-	e.timers.arm(n, now+min(n.late, n.interval()))
+	e.timers.arm(n, now+min(n.late, e.interval(n)))
 }
 
 func (e *Engine) disarm(n *node, _ Instant) { n.deadline = 0 }
@@ -218,7 +249,7 @@ func (e *Engine) masterDown(n *node, now Instant) {
 	e.sendAdvert(n, now, false)
 	e.announce(n)
 	n.garp = 2
-	e.timers.arm(n, now+n.interval())
+	e.timers.arm(n, now+e.interval(n))
 }
 
 // advertise is what a MASTER's timer does.
@@ -230,7 +261,7 @@ func (e *Engine) advertise(n *node, now Instant) {
 		n.rival = false
 		e.announce(n)
 	}
-	e.timers.arm(n, now+n.interval())
+	e.timers.arm(n, now+e.interval(n))
 }
 
 // heardRival: another host answered for the address a moment ago. Clients and switches learn the truth with our next advert.
@@ -256,7 +287,7 @@ func (e *Engine) ensure(c *carp) {
 	}
 	c.ensured = true
 	e.emit(&Ensure{
-		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: slices.Clone(c.cfg.Addrs),
+		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
 		Master: c.nodes[0].state == Master,
 	})
 }
@@ -273,8 +304,10 @@ func (e *Engine) remove(c *carp) {
 // `down`; we do whenever a master gives up its address by command, which saves clients three intervals.
 func (e *Engine) halt(c *carp, now Instant, reason string, bowOut bool) {
 	c.running = false
-	if c.failing { // nothing can be found out in INIT; as a master it will see
-		defer e.recover(c, now)
+	for f := range c.out { // nothing can be found out in INIT; as a master it will see
+		if c.out[f].failing {
+			defer e.recover(c, family(f), now)
+		}
 	}
 	for _, n := range c.nodes {
 		wasMaster := n.state == Master
@@ -312,44 +345,30 @@ func (e *Engine) shutdown(now Instant) {
 
 func utoa(n uint8) string { return strconv.Itoa(int(n)) }
 
-// A ring holds the last counters that we sent: an advert that carries one of them is our own (wire.md, receiving rule 1).
-type ring struct {
-	counters [16]uint64
-	used     int
+// A sourceLog remembers who was named for what, so that each source is named once a minute, and a flood of sources costs nothing but the
+// memory here.
+type sourceLog [8]struct {
+	src  netip.Addr
+	what string
+	at   Instant
 }
 
-func (r *ring) add(counter uint64) {
-	r.counters[r.used%len(r.counters)] = counter
-	r.used++
-}
-
-func (r *ring) has(counter uint64) bool {
-	return slices.Contains(r.counters[:min(r.used, len(r.counters))], counter)
-}
-
-// A hashLog remembers whose wrong hashes were logged, so that each source is named once a minute, and a flood of sources costs
-// nothing but the memory here.
-type hashLog [8]struct {
-	src netip.Addr
-	at  Instant
-}
-
-const hashLogEvery = 60 * second
+const sourceLogEvery = 60 * second
 
 // allow reports whether src may be logged now. When every place is taken by a source of the last minute, nobody else is.
-func (l *hashLog) allow(src netip.Addr, now Instant) bool {
+func (l *sourceLog) allow(src netip.Addr, what string, now Instant) bool {
 	free := -1
 	for i := range l {
 		switch {
-		case l[i].at == 0 || now-l[i].at >= hashLogEvery:
+		case l[i].at == 0 || now-l[i].at >= sourceLogEvery:
 			free = i
-		case l[i].src == src:
+		case l[i].src == src && l[i].what == what:
 			return false
 		}
 	}
 	if free < 0 {
 		return false
 	}
-	l[free].src, l[free].at = src, now
+	l[free].src, l[free].what, l[free].at = src, what, now
 	return true
 }

@@ -45,11 +45,12 @@ type Configure struct {
 	Plan config.Plan
 }
 
-// Sent tells how the sending of an advert ended.
+// Sent tells how the sending of an advert or a probe ended.
 type Sent struct {
 	Clock
 	Carp  string
-	Errno config.Errno // OK, or why it failed
+	IPv6  bool         // else over IPv4
+	Errno config.Errno // OK, or why it failed; EHOSTDOWN: the link-level address of a carppeer is not known (yet)
 }
 
 // LinkMade tells whether the link that the last [Ensure] asked for stands. While it does not, the carp cannot run: nobody may

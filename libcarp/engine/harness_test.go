@@ -32,7 +32,7 @@ func em0(x byte) config.Link {
 }
 
 func newHost(t testing.TB, links ...config.Link) *host {
-	h := &host{t: t, e: New(config.NewMachine(), rand.NewPCG(1, 2)), now: 1000 * second, wall: wire.SealEpoch + 1e9}
+	h := &host{t: t, e: New(config.NewMachine(), rand.NewPCG(1, 2), nil), now: 1000 * second, wall: wire.SealEpoch + 1e9}
 	h.sysctl("log", 7)
 	h.setLinks(links...)
 	return h
@@ -160,6 +160,7 @@ type peer struct {
 	demote          uint8
 	addrs           []string // 192.168.1.10
 	sealed          bool
+	sealAt          int64 // hear: a little later than what the host has heard and sent
 	counter         uint64
 	carpdev         int // 2
 	ttl             int // 255
@@ -187,7 +188,7 @@ func (p peer) packet() *Packet {
 	counters += 0x123456789
 	switch {
 	case p.sealed:
-		ad.Seal(1e9 + int64(counters>>30&0xfff))
+		ad.Seal(or(p.sealAt, 5e9))
 	case p.counter == 0:
 		ad.Counter = counters<<8 | uint64(^ad.Demote) // never looks sealed
 	}
@@ -222,6 +223,9 @@ func or[T comparable](v, otherwise T) T {
 
 func (h *host) hear(p peer) []Effect {
 	h.t.Helper()
+	if p.sealAt == 0 {
+		p.sealAt = h.e.clock.read(h.now) + lead + 4
+	}
 	pkt := p.packet()
 	pkt.Clock = h.clock()
 	return h.step(pkt)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 
 	"carp/libcarp/config"
@@ -11,8 +12,11 @@ import (
 // receive judges a packet in OpenBSD's order, so that each fault is counted as there (spec E.5; ip_carp.c: carp_proto_input_c).
 // A packet that is refused changes counters alone.
 func (e *Engine) receive(now Instant, p *Packet) {
-	link := e.linkIndex(p.Carpdev)
-	e.count(nil, config.Ipackets)
+	link, packets := e.linkIndex(p.Carpdev), config.Ipackets
+	if p.Dst.Is6() {
+		packets = config.Ipackets6
+	}
+	e.count(nil, packets)
 	if e.machine.Sysctl.Allow == 0 {
 		return
 	}
@@ -27,65 +31,141 @@ func (e *Engine) receive(now Instant, p *Packet) {
 		return
 	}
 	ad, err := wire.Parse(p.Payload)
-	switch {
-	case errors.Is(err, wire.ErrShort):
-		e.count(nil, config.Badlen)
-		e.logf(Info, "carp: packet too short %d on %s", wire.IPv4Header+len(p.Payload), link.Name)
-		return
-	case err != nil:
-		e.count(nil, config.Badsum)
-		e.logf(Info, "carp: checksum failed on %s", link.Name)
+	if err != nil {
+		if !e.isVRRP(p, now) {
+			e.unparsed(p, link.Name, err)
+		}
 		return
 	}
 	n := e.byVHID[vhidOn{p.Carpdev, ad.VHID}]
-	if n == nil || !n.carp.running || !p.Dst.IsMulticast() {
+	if n == nil || !n.carp.running || !n.carp.listensTo(p.Dst) {
 		e.count(nil, config.Badvhid)
 		return
 	}
 	c := n.carp
-	c.stats[config.Ipackets]++
+	c.stats[packets]++
 	if ad.Version != wire.Version {
+		if e.isVRRP(p, now) {
+			return
+		}
 		e.count(c, config.Badver)
 		e.logf(Notice, "%s: invalid version %d != 2", c.cfg.Name, ad.Version)
 		return
 	}
-	if !n.verify(&ad, now) {
+	current := n.verify(&ad)
+	if !current && !n.verifyPrevious(&ad, now) {
+		if e.isVRRP(p, now) {
+			return
+		}
 		e.count(c, config.Badauth)
-		e.wrongHash(c, p, now)
+		e.named(c, Alert, p.Src, "incorrect hash from %s: pass phrase or address list differs", now)
 		return
 	}
-	if n.sent.has(ad.Counter) {
+	if n.memory.hasSent(ad.Counter) {
 		e.count(c, config.Badauth)
 		e.logf(Warning, "%s: replay or network loop detected", c.cfg.Name)
 		return
 	}
+	switch n.memory.judge(&ad, e.machine.Sysctl.Replay, e.clock.behind(now, timeOf(ad.Counter))) {
+	case replayed:
+		e.count(c, config.Badauth)
+		e.count(c, config.Replayed)
+		e.named(c, Crit, p.Src, "replayed advertisement from %s", now)
+		return
+	case altered:
+		e.count(c, config.Badauth)
+		e.count(c, config.Altered)
+		e.named(c, Crit, p.Src, "altered advertisement from %s", now)
+		return
+	}
+	if current {
+		n.previous = nil
+	}
 	e.accept(n, &ad, p, now)
 }
 
-// wrongHash: OpenBSD says it at level 6 only and names nobody, but it is what one gets for two misconfigured hosts, both master
-// (wire.md, choice 9).
-func (e *Engine) wrongHash(c *carp, p *Packet, now Instant) {
-	if (e.Verbose || e.machine.Sysctl.Log >= int(Alert)) && c.hashLog.allow(p.Src, now) {
-		e.logf(Alert, "%s: incorrect hash from %s: pass phrase or address list differs", c.cfg.Name, p.Src)
+// unparsed counts what is no advert. The texts differ between the families as OpenBSD's do.
+func (e *Engine) unparsed(p *Packet, link string, err error) {
+	short, six := errors.Is(err, wire.ErrShort), p.Dst.Is6()
+	switch {
+	case short && six:
+		e.count(nil, config.Badlen)
+		e.logf(Info, "carp: packet size %d too small on %s", len(p.Payload), link)
+	case short:
+		e.count(nil, config.Badlen)
+		e.logf(Info, "carp: packet too short %d on %s", wire.IPv4Header+len(p.Payload), link)
+	case six:
+		e.count(nil, config.Badsum)
+		e.logf(Info, "carp: checksum failed, on %s", link)
+	default:
+		e.count(nil, config.Badsum)
+		e.logf(Info, "carp: checksum failed on %s", link)
 	}
 }
 
-// verify accepts the HMAC over the present list of addresses, and over previous ones until the peer uses the present one, so
-// that an address can be added on one host after the other (wire.md, choice 6).
-func (n *node) verify(ad *wire.Advert, now Instant) bool {
-	if n.auth.Verify(ad) || n.authLL != nil && n.authLL.Verify(ad) {
-		n.previous = nil
+// listensTo reports whether the carp takes adverts to that destination: with a unicast peer only unicast ones, else only those to a
+// group (spec E.5, check 7). Over IPv6 OpenBSD has no peers and does not look.
+func (c *carp) listensTo(dst netip.Addr) bool {
+	if dst.Is6() {
+		return !c.cfg.Peer6.IsValid() || dst.IsMulticast() == c.cfg.Peer6.IsMulticast()
+	}
+	unicast := c.cfg.Peer.IsValid() && !c.cfg.Peer.IsMulticast()
+	return dst.IsMulticast() != unicast
+}
+
+// vrrpLogEvery is how often a VRRP router is complained of.
+const vrrpLogEvery = 3600 * second
+
+// isVRRP takes note of a packet that is none of ours, if it is VRRP's. A router whose number is one of our vhids has the same virtual MAC, and
+// takes its traffic.
+func (e *Engine) isVRRP(p *Packet, now Instant) bool {
+	vrid, ok := wire.IsVRRP(p.Payload)
+	if !ok {
+		return false
+	}
+	n := e.byVHID[vhidOn{p.Carpdev, vrid}]
+	if n == nil {
+		e.count(nil, config.VRRP)
 		return true
 	}
-	n.previous = slices.DeleteFunc(n.previous, func(o oldAuth) bool { return now >= o.until })
-	return slices.ContainsFunc(n.previous, func(o oldAuth) bool { return o.auth.Verify(ad) })
+	c := n.carp
+	e.count(c, config.VRRP)
+	if c.vrrpLog == 0 || now-c.vrrpLog >= vrrpLogEvery {
+		c.vrrpLog = now
+		e.logf(Crit, "%s: VRRP router %s uses virtual MAC %s, choose another vhid", c.cfg.Name, p.Src, config.VirtualMAC(vrid))
+	}
+	return true
+}
+
+// named logs what a source is to blame for, once a minute. OpenBSD says nothing of a wrong hash below level 6, and names nobody, but it
+// is what one gets for two misconfigured hosts, both master (wire.md, choice 9).
+func (e *Engine) named(c *carp, level Level, src netip.Addr, format string, now Instant) {
+	if (e.Verbose || e.machine.Sysctl.Log >= int(level)) && c.sources.allow(src, format, now) {
+		e.logf(level, "%s: "+format, c.cfg.Name, src)
+	}
+}
+
+// verify accepts the HMAC over the present list of addresses, with and without link-local ones.
+func (n *node) verify(ad *wire.Advert) bool {
+	return n.auth.Verify(ad) || n.authLL != nil && n.authLL.Verify(ad)
+}
+
+// verifyPrevious accepts the HMAC over previous lists until the peer uses the present one, so that an address can be added on one host
+// after the other (wire.md, choice 6).
+func (n *node) verifyPrevious(ad *wire.Advert, now Instant) bool {
+	return slices.ContainsFunc(n.previous, func(o oldAuth) bool { return now < o.until && o.auth.Verify(ad) })
 }
 
 // accept acts on an advert of somebody with our key.
 func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
 	t, sealed := ad.Sealed()
-	if sealed {
+	e.restore(n, now)
+	if sealed && n.believe(ad, p.Src, e.clock.read(now)) {
 		e.clock.hear(now, t)
+	}
+	four := p.Src.Is4()
+	if four {
+		n.heard = now
 	}
 	own, peer := e.claims(n), terms{ad.Advbase, ad.Advskew, ad.Demote}
 	if peer.advbase != own.advbase && !peer.isBowOut() && !n.carp.baseSeen {
@@ -101,11 +181,17 @@ func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
 		tied := false
 		if in, tied, reason = decideMaster(own, peer); !tied {
 			n.tie = tie{}
-		} else if n.tie.yields(n.carp.source(), p.Src, sealed) {
+		} else if (four || !e.hearsIPv4(n, now)) && n.tie.yields(n.carp.source(familyOf(p.Src)), p.Src, sealed) {
 			in = yield
 		}
 	}
 	e.feed(n, in, now, reason)
+}
+
+// hearsIPv4: a tie over IPv6 counts only when no IPv4 advert came for three intervals (wire.md, choice 3), lest one family says stay and
+// the other go.
+func (e *Engine) hearsIPv4(n *node, now Instant) bool {
+	return n.heard != 0 && n.carp.has(inet) && now-n.heard <= 3*e.interval(n)
 }
 
 func linkName(l *config.Link) string {

@@ -59,8 +59,8 @@ type Host interface {
 	// asked for.
 	Send(a Advert) error
 
-	// Probe sends something harmless by an advert's way out, to see whether it gets there. The error carries a syscall.Errno.
-	Probe(carpdev int) error
+	// Probe sends something harmless by an advert's way out over a family, to see whether it gets there. The error carries a syscall.Errno.
+	Probe(carpdev int, inet6 bool) error
 
 	// Close removes every link, puts back what was changed on the carpdevs, and closes the channels.
 	Close() error

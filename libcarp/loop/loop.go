@@ -19,8 +19,9 @@ type Options struct {
 	Machine *config.Machine
 	Host    host.Host
 	Store   *statedir.Store
-	Clock   Clock         // nil: the system's
-	Random  engine.Random // of the counters; has to be unpredictable
+	Clock   Clock                                        // nil: the system's
+	Random  engine.Random                                // of the counters; has to be unpredictable
+	Memory  func(carp string, vhid uint8) *engine.Memory // see [engine.New]
 	Log     func(level engine.Level, text string)
 	Verbose bool // the engine logs everything
 }
@@ -54,7 +55,7 @@ func New(o Options) *Loop {
 	if o.Clock == nil {
 		o.Clock = SystemClock{}
 	}
-	e := engine.New(o.Machine, o.Random)
+	e := engine.New(o.Machine, o.Random, o.Memory)
 	e.Verbose = o.Verbose
 	return &Loop{
 		Options: o, engine: e, hands: newHands(o.Host),
@@ -152,9 +153,9 @@ func (l *Loop) do(f engine.Effect) {
 	case *engine.SendAdvert:
 		l.send(f)
 	case *engine.Probe:
-		l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, Errno: statedir.ErrnoOf(l.Host.Probe(f.Carpdev))})
+		l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, IPv6: f.IPv6, Errno: statedir.ErrnoOf(l.Host.Probe(f.Carpdev, f.IPv6))})
 	case *engine.Ensure:
-		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Master: f.Master}
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
 		l.hands.ask(func() { l.ensure(c) })
 	case *engine.Remove:
 		l.hands.ask(func() {
@@ -207,7 +208,7 @@ func (l *Loop) send(f *engine.SendAdvert) {
 		})
 		return
 	}
-	l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, Errno: statedir.ErrnoOf(l.Host.Send(a))})
+	l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, IPv6: f.Dst.Is6(), Errno: statedir.ErrnoOf(l.Host.Send(a))})
 }
 
 // post hands something to the loop. After its end nobody listens.

@@ -72,8 +72,8 @@ func (h *stubHost) Send(a host.Advert) error {
 	defer h.mu.Unlock()
 	return h.send
 }
-func (h *stubHost) Probe(carpdev int) error { h.note("probe %d", carpdev); return nil }
-func (h *stubHost) Close() error            { h.closed = true; return nil }
+func (h *stubHost) Probe(carpdev int, inet6 bool) error { h.note("probe %d", carpdev); return nil }
+func (h *stubHost) Close() error                        { h.closed = true; return nil }
 
 func (h *stubHost) did() []string {
 	h.mu.Lock()

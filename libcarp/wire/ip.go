@@ -5,15 +5,19 @@ import (
 	"net/netip"
 )
 
-// The envelope of an advert over IPv4 (spec E.1).
+// The envelope of an advert (spec E.1).
 const (
 	IPv4Header = 20
+	IPv6Header = 40
 	tosLow     = 0x10   // low delay
 	dontFrag   = 0x4000 // DF
 )
 
-// GroupIPv4 is where adverts go unless there is a carppeer.
-var GroupIPv4 = netip.AddrFrom4([4]byte{224, 0, 0, 18})
+// Where adverts go unless there is a carppeer.
+var (
+	GroupIPv4 = netip.AddrFrom4([4]byte{224, 0, 0, 18})
+	GroupIPv6 = netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 15: 0x12})
+)
 
 // MarshalIPv4 writes the IPv4 header for an advert into the first 20 bytes of b, checksum included: Linux fills in that of
 // raw IP sockets, not of packet sockets.
@@ -29,4 +33,16 @@ func MarshalIPv4(b []byte, id uint16, src, dst netip.Addr) {
 	copy(b[12:], s[:])
 	copy(b[16:], d[:])
 	binary.BigEndian.PutUint16(b[10:], Checksum(b))
+}
+
+// MarshalIPv6 writes the IPv6 header for an advert into the first 40 bytes of b: traffic class and flow label 0.
+func MarshalIPv6(b []byte, src, dst netip.Addr) {
+	b = b[:IPv6Header]
+	clear(b)
+	b[0] = 0x60
+	binary.BigEndian.PutUint16(b[4:], Size)
+	b[6], b[7] = Protocol, TTL
+	s, d := src.As16(), dst.As16()
+	copy(b[8:], s[:])
+	copy(b[24:], d[:])
 }

@@ -88,6 +88,15 @@ func TestMarshalIPv4(t *testing.T) {
 	}
 }
 
+func TestMarshalIPv6(t *testing.T) {
+	b := bytes.Repeat([]byte{0xee}, IPv6Header+1) // what was there before does not count
+	MarshalIPv6(b, netip.MustParseAddr("fe80::1"), GroupIPv6)
+	want := "6000000000" + "24" + "70ff" + "fe800000000000000000000000000001" + "ff020000000000000000000000000012" + "ee"
+	if got := hex.EncodeToString(b); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 func TestSeal(t *testing.T) {
 	ad := Advert{Version: Version, Type: Type, Advbase: 1, Advskew: 100, Demote: 3}
 	ad.Seal(0x123456789a)

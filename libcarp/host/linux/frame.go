@@ -17,7 +17,6 @@ import (
 
 const (
 	ethernetHeader = 14
-	ipv6Header     = 40
 	notWhole       = 0x3fff // more fragments, or a fragment offset
 )
 
@@ -104,16 +103,16 @@ func parseIPv4(ip []byte) (p host.Packet, ok bool) {
 
 // parseIPv6 takes no extension headers: no system sends adverts with any.
 func parseIPv6(ip []byte) (p host.Packet, ok bool) {
-	if len(ip) < ipv6Header {
+	if len(ip) < wire.IPv6Header {
 		return p, false
 	}
-	total := ipv6Header + int(binary.BigEndian.Uint16(ip[4:]))
+	total := wire.IPv6Header + int(binary.BigEndian.Uint16(ip[4:]))
 	if ip[0]>>4 != 6 || len(ip) < total || ip[6] != wire.Protocol {
 		return p, false
 	}
 	p.TTL = int(ip[7])
 	p.Src, p.Dst = netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
-	p.Payload = ip[ipv6Header:total]
+	p.Payload = ip[wire.IPv6Header:total]
 	return p, true
 }
 

@@ -17,14 +17,11 @@ import (
 	"carp/libcarp/wire"
 )
 
-// groupIPv6 is where adverts over IPv6 go unless there is a carppeer6.
-var groupIPv6 = netip.MustParseAddr("ff02::12")
-
 // groupsOf returns the groups that a carp needs its carpdev to be a member of: those of the adverts, of the families that it has addresses of unless their
 // peers are unicast, and the solicited-node groups of its IPv6 addresses, so that a switch that snoops forwards a solicitation at once to whoever has
 // just become master.
 func groupsOf(c host.Carp) (groups []netip.Addr) {
-	for _, group := range []netip.Addr{wire.GroupIPv4, groupIPv6} {
+	for _, group := range []netip.Addr{wire.GroupIPv4, wire.GroupIPv6} {
 		same := func(a netip.Addr) bool { return a.Is4() == group.Is4() }
 		if n := slices.IndexFunc(c.Peers, same); n >= 0 {
 			group = c.Peers[n]

@@ -235,12 +235,9 @@ func advert6(vhid byte, to, from config.MAC, src, dst string) []byte {
 }
 
 func packet6(vhid byte, src, dst string) []byte {
-	b := make([]byte, ipv6Header+wire.Size)
-	b[0], b[5], b[6], b[7] = 0x60, wire.Size, wire.Protocol, wire.TTL
-	s, d := netip.MustParseAddr(src).As16(), netip.MustParseAddr(dst).As16()
-	copy(b[8:], s[:])
-	copy(b[24:], d[:])
-	(&wire.Advert{Version: wire.Version, Type: wire.Type, VHID: vhid, Authlen: wire.Authlen, Advbase: 1}).Marshal(b[ipv6Header:])
+	b := make([]byte, wire.IPv6Header+wire.Size)
+	wire.MarshalIPv6(b, netip.MustParseAddr(src), netip.MustParseAddr(dst))
+	(&wire.Advert{Version: wire.Version, Type: wire.Type, VHID: vhid, Authlen: wire.Authlen, Advbase: 1}).Marshal(b[wire.IPv6Header:])
 	return b
 }
 
@@ -275,7 +272,7 @@ func answers(addr string) func([]byte) bool {
 
 // icmp6 makes an ICMPv6 packet with hop limit 255.
 func icmp6(to, from config.MAC, src, dst string, body []byte) []byte {
-	b := make([]byte, ipv6Header, ipv6Header+len(body))
+	b := make([]byte, wire.IPv6Header, wire.IPv6Header+len(body))
 	b[0], b[5], b[6], b[7] = 0x60, byte(len(body)), unix.IPPROTO_ICMPV6, 255
 	s, d := netip.MustParseAddr(src).As16(), netip.MustParseAddr(dst).As16()
 	copy(b[8:], s[:])

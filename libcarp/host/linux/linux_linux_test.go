@@ -31,7 +31,7 @@ func tagged(id uint16, frame []byte) []byte {
 func TestReceive(t *testing.T) {
 	inNetwork(t, func(l *lab) {
 		l.ensure(l.carp(1, false, "192.168.1.10/24", "2001:db8::10/64"))
-		group4, group6 := multicastMAC(wire.GroupIPv4), multicastMAC(groupIPv6)
+		group4, group6 := multicastMAC(wire.GroupIPv4), multicastMAC(wire.GroupIPv6)
 		v4 := advert4(1, group4, virtual, "192.168.1.2", "224.0.0.18")
 		v6 := advert6(1, group6, virtual, "fe80::2", "ff02::12")
 		change := func(frame []byte, at int, b byte) []byte { f := slices.Clone(frame); f[at] = b; return f }
@@ -69,7 +69,7 @@ func TestReceive(t *testing.T) {
 		})
 		for _, a := range []host.Advert{
 			{Carpdev: l.eth0, From: virtual, Dst: wire.GroupIPv4, Packet: packet4(1, "192.168.1.1", "224.0.0.18")},
-			{Carpdev: l.eth0, From: virtual, Dst: groupIPv6, Packet: packet6(1, "fe80::1:1", "ff02::12")},
+			{Carpdev: l.eth0, From: virtual, Dst: wire.GroupIPv6, Packet: packet6(1, "fe80::1:1", "ff02::12")},
 		} {
 			if err := l.host.Send(a); err != nil {
 				t.Fatal(err)
@@ -407,7 +407,7 @@ func TestMacvlanCarpdev(t *testing.T) {
 			}
 			for what, frame := range map[string][]byte{
 				"IPv4":    advert4(1, multicastMAC(wire.GroupIPv4), virtual, "192.168.1.2", "224.0.0.18"),
-				"IPv6":    advert6(1, multicastMAC(groupIPv6), virtual, "fe80::2", "ff02::12"),
+				"IPv6":    advert6(1, multicastMAC(wire.GroupIPv6), virtual, "fe80::2", "ff02::12"),
 				"unicast": advert4(1, mac, virtual, "192.168.1.2", "192.168.1.1"),
 			} {
 				l.inject(frame)
@@ -435,7 +435,7 @@ func TestBridgeCarpdev(t *testing.T) {
 		for _, c.Master = range []bool{false, true} {
 			l.ensure(c)
 			l.inject(advert4(1, multicastMAC(wire.GroupIPv4), virtual, "192.168.1.2", "224.0.0.18"))
-			l.inject(advert6(1, multicastMAC(groupIPv6), virtual, "fe80::2", "ff02::12"))
+			l.inject(advert6(1, multicastMAC(wire.GroupIPv6), virtual, "fe80::2", "ff02::12"))
 			if n, p := l.hears(1); n != 2 || p.Carpdev != index {
 				t.Errorf("master %t: delivered %d times, as from %d", c.Master, n, p.Carpdev)
 			}

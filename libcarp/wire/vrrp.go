@@ -1,0 +1,18 @@
+package wire
+
+// IsVRRP reports whether a packet of protocol 112 is one of VRRP: version 2 (RFC 3768, section 5.1) with as many addresses and as long an
+// authentication as its length says, or version 3 (RFC 5798, section 5.1) over either family. An advert of CARP is neither, but one with eight
+// zero bytes behind it looks like VRRPv2 with seven addresses: ask this only of what cannot be authenticated.
+func IsVRRP(b []byte) (vrid uint8, ok bool) {
+	if len(b) < 8 {
+		return 0, false
+	}
+	count := int(b[3])
+	switch b[0] {
+	case 0x21:
+		return b[1], len(b) == 8+4*count+8 && Checksum(b) == 0
+	case 0x31: // its checksum covers a pseudo-header, so over the packet alone it is wrong
+		return b[1], count > 0 && Checksum(b) != 0 && (len(b) == 8+4*count || len(b) == 8+16*count)
+	}
+	return 0, false
+}
