@@ -23,7 +23,7 @@ type Advert struct {
 	Carpdev int
 	From    config.MAC
 	Dst     netip.Addr // a group or a peer
-	Packet  []byte // the host does not keep it
+	Packet  []byte     // the host does not keep it
 }
 
 // A Packet is one of protocol 112 that a carpdev received.
