@@ -3,6 +3,8 @@ package regress
 import (
 	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +65,7 @@ func TestFamilies(t *testing.T) {
 			l := newLab(t)
 			client := l.machine("client")
 			a, b := l.host("a"), l.host("b")
-			a.carpWith("vhid 1 advbase 20", f.lines)
+			a.carpWith("vhid 1 carpdev eth0 advbase 20", f.lines)
 			a.becomes("backup", 3*time.Second)
 			for _, addr := range f.shared { // alone on the wire, and no master
 				l.ip(client.ns, "neigh", "flush", "dev", "eth0")
@@ -78,7 +80,7 @@ func TestFamilies(t *testing.T) {
 			}
 			c := client.capture()
 			a.must("ifconfig-carp carp0 " + fast)
-			b.carpWith("vhid 1 "+fast+" advskew 100", f.lines)
+			b.carpWith("vhid 1 carpdev eth0 advbase 0 advskew 100", f.lines)
 			a.becomes("master", 5*time.Second)
 			for _, addr := range f.shared {
 				c.wait(t, 0, 3*time.Second, "an announcement of "+addr, func(f *frame) bool { return announcement(addr)(f) && f.from.String() == virtualMAC })
@@ -199,15 +201,15 @@ func TestUnicast(t *testing.T) {
 			if ads := c.since(0, func(f *frame) bool { return f.advert != nil && f.advert.VHID == 2 }); len(ads) < 3 {
 				t.Errorf("%d adverts of carp1", len(ads))
 			}
-			master.crash()
-			l.within(3*time.Second, "the other takes over", func() bool { return backup.status("carp0") == "master" })
-			for _, addr := range f.shared {
-				client.reaches(addr, virtualMAC)
-			}
 			for _, at := range []*capture{onA, onB} {
 				if errors := at.since(0, func(f *frame) bool { return f.icmp }); len(errors) > 0 {
 					t.Errorf("an error: %x", errors[0].data)
 				}
+			}
+			master.crash()
+			l.within(3*time.Second, "the other takes over", func() bool { return backup.status("carp0") == "master" })
+			for _, addr := range f.shared {
+				client.reaches(addr, virtualMAC)
 			}
 			if log := backup.readLog(); strings.Contains(log, "output failed") {
 				t.Errorf("not resolved is no error to send:\n%s", log)
@@ -320,7 +322,8 @@ func TestAliases(t *testing.T) {
 	}
 	for m, log := range map[*machine]string{a: "MASTER -> ", b: " -> MASTER"} {
 		if strings.Contains(m.readLog(), log) {
-			t.Errorf("%s moved:\n%s", m.name, m.readLog())
+			events, _ := os.ReadFile(filepath.Join(m.state, "events"))
+			t.Errorf("%s moved:\n%s", m.name, events)
 		}
 	}
 }
@@ -335,23 +338,23 @@ func TestSharedTwice(t *testing.T) {
 			m.must("ifconfig-carp " + carp + " inet6 2001:db8:1::10/64 alias")
 		}
 	}
-	time.Sleep(time.Second)
-	for _, states := range [][2]string{{"master", "backup"}, {"backup", "master"}, {"master", "master"}} {
-		for n, state := range states {
-			m := map[string]*machine{"master": a, "backup": b}[state]
-			m.must(fmt.Sprintf("ifconfig-carp carp%d state master", n))
-			l.within(3*time.Second, "states", func() bool { return m.status(fmt.Sprintf("carp%d", n)) == "master" })
+	for _, masters := range [][2]*machine{{a, b}, {b, a}, {a, a}, {b, b}} {
+		for n, master := range masters {
+			carp := fmt.Sprint("carp", n)
+			for _, m := range []*machine{a, b} {
+				m.must("sysctl-carp net.inet.carp.preempt=1")
+				m.must(fmt.Sprintf("ifconfig-carp %s advskew %d", carp, map[bool]int{true: 25, false: 50}[m == master]))
+			}
+			l.within(5*time.Second, carp+" has moved", func() bool {
+				x, y := a.status(carp), b.status(carp)
+				return x == "master" && y == "backup" && master == a || y == "master" && x == "backup" && master == b
+			})
 		}
-		l.within(3*time.Second, "one master each", func() bool {
-			return a.status("carp0") != b.status("carp0") && a.status("carp1") != b.status("carp1")
-		})
 		l.ip(client.ns, "neigh", "flush", "dev", "eth0")
 		for _, addr := range families[2].shared {
 			l.within(3*time.Second, addr+" answers", func() bool { return client.ping(addr) })
 		}
 	}
-	b.crash()
-	a.crash()
 }
 
 // A VRRP router with our virtual MAC is named, once, and harms nobody.
@@ -444,8 +447,9 @@ func TestLladdr(t *testing.T) {
 			t.Fatalf("an advert from %s", ad.from)
 		}
 	}
-	b.must("ifconfig-carp carp0 lladdr 02:00:5e:10:00:02")
-	b.becomes("master", 3*time.Second) // it cannot verify a's adverts any more
+	b.must("ifconfig-carp carp0 destroy") // or it would still take adverts with the previous hash
+	b.carpWith("vhid 1 lladdr 02:00:5e:10:00:02 "+fast, families[2].lines)
+	b.becomes("master", 5*time.Second)
 	if n := b.counter("badauth"); n == 0 {
 		t.Error("another address, and the hash is the same")
 	}

@@ -51,6 +51,9 @@ type Host interface {
 	// Remove takes the link away with all that was made for it. One that does not exist is no error.
 	Remove(name string) error
 
+	// Silence makes every link silent at once, however many there are. Only Send and Close may follow.
+	Silence() error
+
 	// Announce tells the carpdev's network that the addresses are at the carp's MAC: gratuitous ARP for IPv4, unsolicited neighbour advertisements for
 	// IPv6.
 	Announce(c Carp, addrs []netip.Addr) error

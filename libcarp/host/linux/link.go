@@ -86,7 +86,7 @@ func (h *Host) make(c host.Carp) (int, error) {
 	index := link.Attrs().Index
 	// Before anything can fail: what is known here is removed by Remove.
 	old, had := h.made[c.Name]
-	now := made{index: index, carp: c}
+	now := made{index: index, carp: c, below: below(parent)}
 	if had && old.carp.Carpdev == c.Carpdev {
 		now.groups = old.groups
 	}
@@ -105,6 +105,11 @@ func (h *Host) make(c host.Carp) (int, error) {
 	}
 	h.sysctls.forCarp(c.Name)
 	h.sysctls.forCarpdev(parent.Attrs().Name, parent.Attrs().Index)
+	if now.below != 0 { // it hears the same requests, and would answer them with its own MAC
+		if lower, err := h.netlink.LinkByIndex(now.below); err == nil {
+			h.sysctls.forCarpdev(lower.Attrs().Name, now.below)
+		}
+	}
 	var have []netlink.Addr
 	if !created { // asking for them costs time in proportion to all that the host has
 		if have, err = h.netlink.AddrList(link, netlink.FAMILY_ALL); err != nil {
@@ -148,6 +153,14 @@ func isOn(m *netlink.Macvlan, parent netlink.Link) bool {
 		return m.ParentIndex == below.ParentIndex && m.NetNsID == below.NetNsID
 	}
 	return m.ParentIndex == parent.Attrs().Index && m.NetNsID < 0
+}
+
+// below returns the index of the interface that a macvlan is on, if it is in this namespace, else 0.
+func below(l netlink.Link) int {
+	if a := l.Attrs(); isMacvlan(l) && a.NetNsID < 0 {
+		return a.ParentIndex
+	}
+	return 0
 }
 
 func isMacvlan(l netlink.Link) bool { return l.Type() == "macvlan" || l.Type() == "macvtap" }
@@ -324,6 +337,38 @@ func (h *Host) silence(keep map[string]bool) error {
 	return nil
 }
 
+// endGroup is the number of the group (ip-link(8)) in which our links are deleted: "carp".
+const endGroup = 0x63617270
+
+// Silence deletes our links with one order: the kernel waits for its other processors once, not once for each link.
+func (h *Host) Silence() error {
+	links, err := h.netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("failed to list links: %w", err)
+	}
+	any := false
+	for _, l := range links {
+		if !h.ours(l) {
+			continue
+		}
+		if err := h.netlink.LinkSetGroup(l, endGroup); err != nil && !errors.Is(err, syscall.ENODEV) {
+			return fmt.Errorf("failed to silence %s: %w", l.Attrs().Name, err)
+		}
+		any = true
+	}
+	if !any {
+		return nil
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(endGroup)))
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		h.logf("linux: failed to delete all links at once: %v", err)
+		return h.silence(nil)
+	}
+	return nil
+}
+
 // listen lets the carpdev's port hear what the carp has to hear.
 func (h *Host) listen(parent netlink.Link, c host.Carp, index int) error {
 	h.mu.RLock()
@@ -350,12 +395,13 @@ func (h *Host) listen(parent netlink.Link, c host.Carp, index int) error {
 	return err
 }
 
-// depart undoes listen for a carp that is not in made any more, and puts the carpdev's sysctls back when no carp is there.
+// depart undoes listen for a carp that is not in made any more, and puts the sysctls of interfaces back that no carp needs.
 func (h *Host) depart(m made) {
 	carpdev := m.carp.Carpdev
-	last := true
+	last, needed := true, map[int]bool{}
 	for _, o := range h.made {
 		last = last && o.carp.Carpdev != carpdev
+		needed[o.carp.Carpdev], needed[o.below] = true, true
 	}
 	h.mu.Lock()
 	p := h.ports[carpdev]
@@ -370,8 +416,10 @@ func (h *Host) depart(m made) {
 			p.close()
 		}
 	}
-	if last {
-		h.sysctls.restore(carpdev)
+	for _, index := range []int{carpdev, m.below} {
+		if !needed[index] && index != 0 {
+			h.sysctls.restore(index)
+		}
 	}
 }
 

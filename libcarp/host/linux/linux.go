@@ -48,6 +48,7 @@ var _ host.Host = (*Host)(nil)
 type made struct {
 	index  int
 	carp   host.Carp
+	below  int          // the interface below a carpdev that is a macvlan, where it is in this namespace
 	groups []netip.Addr // that its carpdev is a member of for it
 	whole  bool         // nothing failed
 }
@@ -85,11 +86,10 @@ func (h *Host) Packets() <-chan host.Packet { return h.packets }
 
 // Close removes every link, puts the sysctls back and ends.
 func (h *Host) Close() error {
-	var errs []error
+	errs := []error{h.Silence()} // also what was adopted and never needed
 	for name := range h.made {
 		errs = append(errs, h.Remove(name))
 	}
-	errs = append(errs, h.silence(nil)) // what was adopted and never needed
 	h.sysctls.restoreAll()              // of a carpdev that an engine before us used last
 	close(h.ending)
 	h.mu.Lock()

@@ -465,7 +465,7 @@ func TestMany(t *testing.T) {
 				f(&carps[i])
 			}
 			d := time.Since(start)
-			t.Logf("%d carps: %s in %v", n, what, d.Round(time.Millisecond))
+			t.Logf("%d carps: %s in %v", len(carps), what, d.Round(time.Millisecond))
 			if d > 20*time.Second {
 				t.Errorf("%s took %v", what, d)
 			}
@@ -486,10 +486,20 @@ func TestMany(t *testing.T) {
 			}
 		})
 		took("made backup", func(c *host.Carp) { c.Master = false; l.ensure(*c) })
+		carps = carps[:10]
 		took("removed", func(c *host.Carp) {
 			if err := l.host.Remove(c.Name); err != nil {
 				t.Fatal(err)
 			}
 		})
+		start := time.Now()
+		if err := l.host.Silence(); err != nil {
+			t.Error(err)
+		}
+		d := time.Since(start)
+		t.Logf("the others silenced in %v", d.Round(time.Millisecond))
+		if links, err := netlink.LinkList(); err != nil || slices.ContainsFunc(links, isCarp) {
+			t.Errorf("links are left: %v", err)
+		}
 	})
 }
