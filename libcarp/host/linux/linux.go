@@ -90,7 +90,7 @@ func (h *Host) Close() error {
 	for name := range h.made {
 		errs = append(errs, h.Remove(name))
 	}
-	h.sysctls.restoreAll()              // of a carpdev that an engine before us used last
+	h.sysctls.restoreAll() // of a carpdev that an engine before us used last
 	close(h.ending)
 	h.mu.Lock()
 	for index, p := range h.ports {
