@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -389,6 +390,41 @@ func TestVRRP(t *testing.T) {
 	}
 	if s := a.status("carp0"); s != "master" {
 		t.Errorf("it is %s", s)
+	}
+}
+
+// A virtual host of the same number and pass phrase in a VLAN on the wire is another: its adverts, made by hand out of ours, are not even counted.
+func TestTagged(t *testing.T) {
+	l := newLab(t)
+	client, a, b := l.machine("client"), l.host("a"), l.host("b")
+	c := client.capture()
+	a.carpWith("vhid 1 "+fast, families[2].lines)
+	a.becomes("master", 5*time.Second)
+	onA := [][]byte{}
+	for _, from := range []string{a.addr, a.local} {
+		f, _ := c.wait(t, 0, time.Second, "an advert from "+from, advertFrom(from))
+		onA = append(onA, f.data)
+	}
+	a.crash()
+	b.carpWith("vhid 1 advbase 0 advskew 100", families[2].lines)
+	fd := client.packetSocket()
+	defer unix.Close(fd)
+	for _, c := range []struct {
+		tag     []byte
+		counted bool
+	}{{[]byte{0x81, 0, 0, 10}, false}, {[]byte{0x88, 0xa8, 0, 10}, false}, {[]byte{0x81, 0, 0xe0, 0}, true}, {nil, true}} {
+		before := b.counter("ipackets") + b.counter("ipackets6")
+		for range 3 {
+			for _, data := range onA {
+				if _, err := unix.Write(fd, slices.Insert(slices.Clone(data), 12, c.tag...)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		want := map[bool]uint64{true: 6}[c.counted]
+		if n := b.counter("ipackets") + b.counter("ipackets6") - before; n != want {
+			t.Errorf("tag %x: %d of 6 adverts counted", c.tag, n)
+		}
 	}
 }
 

@@ -122,6 +122,13 @@ func (m *machine) count(status string) int {
 func (m *machine) stored(carps int, fill func(i *config.Interface, number int)) {
 	t := m.lab.t
 	t.Helper()
+	// In memory, as /var/run is: a thousand files are renamed at the end.
+	dir, err := os.MkdirTemp("/dev/shm", m.ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	m.state = filepath.Join(dir, "carp")
 	if r := m.do("sysctl-carp net.inet.carp.preempt=0"); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
