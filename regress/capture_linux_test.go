@@ -24,9 +24,10 @@ type frame struct {
 	at     time.Time
 	from   net.HardwareAddr
 	data   []byte
-	advert *wire.Advert // of CARP over IPv4
+	advert *wire.Advert // of CARP
 	src    netip.Addr
-	garp   netip.Addr // the address that a gratuitous ARP announces
+	garp   netip.Addr // the address that a gratuitous ARP or an unsolicited neighbour advertisement announces
+	icmp   bool       // an error of ICMP or ICMPv6
 }
 
 // A capture listens on a machine's eth0 with the kernel's time stamps, so that its own delays do not count.
@@ -143,6 +144,23 @@ func parse(b []byte, at time.Time) frame {
 				f.advert = &ad
 				f.src, _ = netip.AddrFromSlice(b[26:30])
 			}
+		}
+		f.icmp = len(b) > 34 && b[23] == unix.IPPROTO_ICMP && b[34] != 0 && b[34] != 8
+	case 0x86dd:
+		if len(b) < 55 {
+			break
+		}
+		dst, _ := netip.AddrFromSlice(b[38:54])
+		switch {
+		case b[20] == wire.Protocol && len(b) >= 54+wire.Size:
+			if ad, err := wire.Parse(b[54:]); err == nil {
+				f.advert = &ad
+				f.src, _ = netip.AddrFromSlice(b[22:38])
+			}
+		case b[20] == unix.IPPROTO_ICMPV6 && b[54] < 128:
+			f.icmp = true
+		case b[20] == unix.IPPROTO_ICMPV6 && b[54] == 136 && len(b) >= 78 && dst == netip.IPv6LinkLocalAllNodes():
+			f.garp, _ = netip.AddrFromSlice(b[62:78])
 		}
 	case 0x0806:
 		if len(b) >= 42 && string(b[28:32]) == string(b[38:42]) {

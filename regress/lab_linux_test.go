@@ -89,13 +89,15 @@ func (l *lab) ip(ns string, args ...string) string {
 	return l.run(append([]string{"ip", "-n", ns}, args...)...)
 }
 
-// A machine is one namespace on the LAN with eth0 at 192.168.1.N.
+// A machine is one namespace on the LAN with eth0 at 192.168.1.N, 2001:db8:1::N and fe80::N.
 type machine struct {
 	lab   *lab
 	name  string
 	ns    string
 	port  string // its port on the bridge
 	addr  string
+	addr6 string
+	local string // its link-local address
 	state string // directory
 	log   string // file
 	sim   *exec.Cmd
@@ -104,7 +106,8 @@ type machine struct {
 
 func (l *lab) machine(name string) *machine {
 	l.t.Helper()
-	m := &machine{lab: l, name: name, ns: l.id + "-" + name, port: "to-" + name, addr: fmt.Sprintf("192.168.1.%d", l.next)}
+	m := &machine{lab: l, name: name, ns: l.id + "-" + name, port: "to-" + name, addr: fmt.Sprintf("192.168.1.%d", l.next),
+		addr6: fmt.Sprintf("2001:db8:1::%d", l.next), local: fmt.Sprintf("fe80::%d", l.next)}
 	l.next++
 	m.state, m.log = filepath.Join(l.dir, name), filepath.Join(l.dir, name+".log")
 	l.run("ip", "netns", "add", m.ns)
@@ -113,7 +116,9 @@ func (l *lab) machine(name string) *machine {
 	l.ip(l.sw, "link", "set", m.port, "master", "br0", "up")
 	l.ip(m.ns, "link", "set", "lo", "up")
 	l.ip(m.ns, "addr", "add", m.addr+"/24", "dev", "eth0")
-	l.ip(m.ns, "link", "set", "eth0", "up")
+	l.ip(m.ns, "link", "set", "eth0", "addrgenmode", "none", "up")
+	l.ip(m.ns, "addr", "add", m.addr6+"/64", "dev", "eth0", "nodad")
+	l.ip(m.ns, "addr", "add", m.local+"/64", "dev", "eth0", "nodad")
 	return m
 }
 

@@ -255,7 +255,7 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 		for i, n := range c.nodes {
 			n.advskew = to.Nodes[i].Advskew
 		}
-		if from.MAC != to.MAC || !slices.Equal(from.Addrs, to.Addrs) {
+		if from.MAC != to.MAC || from.Peer != to.Peer || from.Peer6 != to.Peer6 || !slices.Equal(from.Addrs, to.Addrs) {
 			e.ensure(c)
 		}
 		if c.cfg.Carpdev == "" {

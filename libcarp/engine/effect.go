@@ -28,6 +28,7 @@ type Ensure struct {
 	Carpdev int
 	MAC     config.MAC
 	Addrs   []netip.Prefix
+	Peers   []netip.Addr // where its adverts go instead of the groups
 	Master  bool
 }
 

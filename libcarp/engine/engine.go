@@ -298,7 +298,7 @@ func (e *Engine) ensure(c *carp) {
 	}
 	c.ensured = true
 	e.emit(&Ensure{
-		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: slices.Clone(c.cfg.Addrs),
+		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
 		Master: c.nodes[0].state == Master,
 	})
 }

@@ -73,6 +73,16 @@ func (c *carp) destination(f family) netip.Addr {
 	return group
 }
 
+// peers returns the destinations that are not the groups.
+func (c *carp) peers() (peers []netip.Addr) {
+	for _, p := range []netip.Addr{c.cfg.Peer, c.cfg.Peer6} {
+		if p.IsValid() {
+			peers = append(peers, p)
+		}
+	}
+	return peers
+}
+
 // advert takes the next of the adverts that Steps reuse.
 func (e *Engine) advert() *SendAdvert {
 	if e.used == len(e.adverts) {

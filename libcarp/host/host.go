@@ -14,15 +14,16 @@ type Carp struct {
 	Carpdev int            // index of the interface that it sits on
 	MAC     config.MAC     // of the link, and of the adverts of its leader
 	Addrs   []netip.Prefix // every shared address
+	Peers   []netip.Addr   // where its adverts go instead of the groups, at most one of each family
 	Master  bool           // answers for the addresses; otherwise it is silent
 }
 
-// An Advert is a packet to be sent: all of it from the IP header on.
+// An Advert is a packet to be sent: all of it from the IP header on, of either family.
 type Advert struct {
 	Carpdev int
 	From    config.MAC
-	Dst     netip.Addr
-	Packet  []byte // the host does not keep it
+	Dst     netip.Addr // a group or a peer
+	Packet  []byte     // the host does not keep it
 }
 
 // A Packet is one of protocol 112 that a carpdev received.
@@ -50,10 +51,15 @@ type Host interface {
 	// Remove takes the link away with all that was made for it. One that does not exist is no error.
 	Remove(name string) error
 
-	// Announce tells the carpdev's network that the addresses are at the carp's MAC: gratuitous ARP for IPv4.
+	// Silence makes every link silent at once, however many there are. Only Send and Close may follow.
+	Silence() error
+
+	// Announce tells the carpdev's network that the addresses are at the carp's MAC: gratuitous ARP for IPv4, unsolicited neighbour advertisements for
+	// IPv6.
 	Announce(c Carp, addrs []netip.Addr) error
 
-	// Send puts an advert on the wire. The error carries a syscall.Errno.
+	// Send puts an advert on the wire. The error carries a syscall.Errno: EHOSTDOWN while the link-level address of a peer is not known, which is then
+	// asked for.
 	Send(a Advert) error
 
 	// Probe sends something harmless by an advert's way out over a family, to see whether it gets there. The error carries a syscall.Errno.

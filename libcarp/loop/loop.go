@@ -48,6 +48,7 @@ type Loop struct {
 	undoing bool            // it was refused: what fails from now on is news
 	broken  map[string]bool // carps whose link could not be made
 	gen     int
+	ending  bool // no link is made or changed any more
 }
 
 // New returns a loop. Give it to [statedir.NewServer] as the handler of changes, then call Run.
@@ -154,22 +155,10 @@ func (l *Loop) do(f engine.Effect) {
 		l.send(f)
 	case *engine.Probe:
 		l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, IPv6: f.IPv6, Errno: statedir.ErrnoOf(l.Host.Probe(f.Carpdev, f.IPv6))})
-	case *engine.Ensure:
-		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Master: f.Master}
-		l.hands.ask(func() { l.ensure(c) })
-	case *engine.Remove:
-		l.hands.ask(func() {
-			if err := l.hands.remove(f.Carp); err != nil {
-				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
-			}
-		})
-	case *engine.Announce:
-		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Master: true}
-		l.hands.ask(func() {
-			if err := l.Host.Announce(c, f.Addrs); err != nil {
-				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
-			}
-		})
+	case *engine.Ensure, *engine.Remove, *engine.Announce:
+		if !l.ending {
+			l.link(f)
+		}
 	case *engine.Transition:
 		e := statedir.Event{Carp: f.Carp, From: f.From.String(), To: f.To.String(), Reason: f.Reason}
 		l.hands.ask(func() { l.Store.Event(e) })
@@ -187,6 +176,28 @@ func (l *Loop) do(f engine.Effect) {
 		l.Log(f.Level, f.Text)
 	default:
 		panic(fmt.Sprintf("loop: unknown effect %T", f))
+	}
+}
+
+// link carries out an effect on a carp's link.
+func (l *Loop) link(f engine.Effect) {
+	switch f := f.(type) {
+	case *engine.Ensure:
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
+		l.hands.ask(func() { l.ensure(c) })
+	case *engine.Remove:
+		l.hands.ask(func() {
+			if err := l.hands.remove(f.Carp); err != nil {
+				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
+			}
+		})
+	case *engine.Announce:
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Master: true}
+		l.hands.ask(func() {
+			if err := l.Host.Announce(c, f.Addrs); err != nil {
+				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
+			}
+		})
 	}
 }
 
@@ -257,6 +268,12 @@ func (l *Loop) eachSecond() {
 
 // shutdown leaves nothing behind: no master, no link, no state but INIT.
 func (l *Loop) shutdown(handsDone <-chan struct{}) error {
+	l.ending = true
+	l.hands.ask(func() { // before the bow-outs, of which there may be hundreds
+		if err := l.Host.Silence(); err != nil {
+			l.post(func() { l.Log(engine.Warning, err.Error()) })
+		}
+	})
 	l.step(&engine.Shutdown{Clock: l.wall()})
 	l.hands.end()
 	for {

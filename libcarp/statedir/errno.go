@@ -35,6 +35,7 @@ var errnos = map[syscall.Errno]config.Errno{
 	unix.EADDRINUSE:      config.EADDRINUSE,
 	unix.EADDRNOTAVAIL:   config.EADDRNOTAVAIL,
 	unix.ETIMEDOUT:       config.ETIMEDOUT,
+	unix.EHOSTDOWN:       config.EHOSTDOWN,
 	unix.ENAMETOOLONG:    config.ENAMETOOLONG,
 }
 

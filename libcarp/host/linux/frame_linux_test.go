@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"carp/libcarp/config"
 	"carp/libcarp/wire"
 )
 
@@ -53,22 +54,54 @@ func TestParseFrame(t *testing.T) {
 	}
 }
 
+func TestParseFrameIPv6(t *testing.T) {
+	frame := func() []byte { return advert6(7, multicastMAC(wire.GroupIPv6), virtual, "fe80::2", "ff02::12") }
+	for _, padding := range []int{0, 10} {
+		p, ok := parseFrame(append(frame(), make([]byte, padding)...))
+		if !ok || p.Src != netip.MustParseAddr("fe80::2") || p.Dst != wire.GroupIPv6 || p.TTL != wire.TTL || len(p.Payload) != wire.Size || p.Payload[1] != 7 {
+			t.Errorf("padding %d: %+v, %t", padding, p, ok)
+		}
+	}
+	for what, change := range map[string]func([]byte) []byte{
+		"cut in the IPv6 header":  func(b []byte) []byte { return b[:ethernetHeader+wire.IPv6Header-1] },
+		"cut in the payload":      func(b []byte) []byte { return b[:len(b)-1] },
+		"IP version 4":            func(b []byte) []byte { b[14] = 0x45; return b },
+		"a fragment header":       func(b []byte) []byte { b[20] = 44; return b },
+		"a hop-by-hop header":     func(b []byte) []byte { b[20] = 0; return b },
+		"ethertype of IPv4":       func(b []byte) []byte { b[12], b[13] = 8, 0; return b },
+		"a payload of 65535":      func(b []byte) []byte { b[18], b[19] = 255, 255; return b },
+		"nothing behind Ethernet": func(b []byte) []byte { return b[:ethernetHeader] },
+	} {
+		if p, ok := parseFrame(change(frame())); ok {
+			t.Errorf("%s: taken as %+v", what, p)
+		}
+	}
+	long := frame()
+	long[15], long[16], long[17], long[21] = 0xff, 0xff, 0xff, 3 // class and flow mean nothing here, and the hop limit is told
+	if p, ok := parseFrame(long); !ok || p.TTL != 3 {
+		t.Errorf("%+v, %t", p, ok)
+	}
+}
+
 // Whatever comes in: no panic, and the payload is a part of the frame.
 func FuzzParseFrame(f *testing.F) {
 	f.Add(anAdvert(0))
 	f.Add(anAdvert(10))
+	f.Add(advert6(7, multicastMAC(wire.GroupIPv6), virtual, "fe80::2", "ff02::12"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		p, ok := parseFrame(frame)
-		if ok && (!bytes.Contains(frame, p.Payload) || !p.Src.Is4() || !p.Dst.Is4()) {
+		if ok && (!bytes.Contains(frame, p.Payload) || p.Src.Is4() != p.Dst.Is4() || !p.Src.IsValid()) {
 			t.Errorf("%x: %+v", frame, p)
 		}
 	})
 }
 
-// RFC 1112, section 6.4: the low 23 bits.
+// RFC 1112, section 6.4: the low 23 bits; RFC 2464, section 7: the low 32.
 func TestMulticastMAC(t *testing.T) {
-	for addr, want := range map[string]string{"224.0.0.18": "01:00:5e:00:00:12", "239.255.255.250": "01:00:5e:7f:ff:fa"} {
+	for addr, want := range map[string]string{
+		"224.0.0.18": "01:00:5e:00:00:12", "239.255.255.250": "01:00:5e:7f:ff:fa", "ff02::12": "33:33:00:00:00:12", "ff02::1:ff12:3456": "33:33:ff:12:34:56",
+	} {
 		if got := multicastMAC(netip.MustParseAddr(addr)).String(); got != want {
 			t.Errorf("%s: %s, want %s", addr, got, want)
 		}
@@ -77,12 +110,36 @@ func TestMulticastMAC(t *testing.T) {
 
 // A report as tcpdump(8) shows one of Linux: both checksums are right when they sum up to nothing.
 func TestMembershipReport(t *testing.T) {
-	b := membershipReport(netip.MustParseAddr("192.168.1.1"))
+	b := membershipReport()
 	if wire.Checksum(b[:24]) != 0 || wire.Checksum(b[24:]) != 0 {
 		t.Errorf("bad checksum: %x", b)
 	}
 	if got, want := hex.EncodeToString(b[24:26])+hex.EncodeToString(b[28:]), "1600e0000012"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// The same of MLD, where the checksum is over a pseudo-header too.
+func TestListenerReport(t *testing.T) {
+	b := listenerReport()
+	if len(b) != 72 || b[6] != 0 || b[7] != 1 || string(b[40:48]) != "\x3a\x00\x05\x02\x00\x00\x01\x00" || b[48] != 131 || string(b[56:72]) != string(wire.GroupIPv6.AsSlice()) {
+		t.Errorf("%x", b)
+	}
+	pseudo := append(append([]byte{}, b[8:40]...), 0, 0, 0, 24, 0, 0, 0, 58)
+	if wire.Checksum(append(pseudo, b[48:]...)) != 0 {
+		t.Errorf("bad checksum: %x", b)
+	}
+}
+
+// RFC 4291: section 2.7.1 has the first, appendix A the rule of the others.
+func TestDerivedAddresses(t *testing.T) {
+	if g := solicitedNode(netip.MustParseAddr("4037::1:800:200e:8c6c")); g != netip.MustParseAddr("ff02::1:ff0e:8c6c") {
+		t.Error(g)
+	}
+	for mac, want := range map[config.MAC]string{config.VirtualMAC(1): "fe80::200:5eff:fe00:101", {2, 1, 2, 3, 4, 5}: "fe80::1:2ff:fe03:405"} {
+		if a := linkLocal(mac); a != netip.MustParseAddr(want) {
+			t.Errorf("%s: %s, want %s", mac, a, want)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"carp/libcarp/config"
@@ -23,12 +24,13 @@ const aliasPrefix = "carp "
 
 // Ensure makes the carp's link what c says.
 func (h *Host) Ensure(c host.Carp) (int, error) {
-	c.Addrs = slices.Clone(c.Addrs)
-	if m, ok := h.made[c.Name]; ok && same(m.carp, c) {
-		// Becoming master or backup is one message to the kernel, whatever the number of addresses.
-		err := h.setMaster(m.index, c.Master)
+	c.Addrs, c.Peers = slices.Clone(c.Addrs), slices.Clone(c.Peers)
+	if m, ok := h.made[c.Name]; ok && m.whole && same(m.carp, c) {
+		// Becoming master or backup is one message to the kernel, and one for each link-local address.
+		err := h.setMaster(m.index, c)
 		if err == nil {
-			h.made[c.Name] = made{m.index, c}
+			m.carp = c
+			h.made[c.Name] = m
 		}
 		if !errors.Is(err, syscall.ENODEV) { // somebody has deleted it
 			return m.index, err
@@ -43,16 +45,26 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 
 // same reports whether two carps differ in nothing but who is master.
 func same(a, b host.Carp) bool {
-	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.Addrs, b.Addrs)
+	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.Addrs, b.Addrs) && slices.Equal(a.Peers, b.Peers)
 }
 
 // setMaster lets the link answer or be silent.
-func (h *Host) setMaster(index int, master bool) error {
+func (h *Host) setMaster(index int, c host.Carp) error {
 	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
-	if master {
-		return h.netlink.LinkSetUp(link)
+	if !c.Master {
+		return h.netlink.LinkSetDown(link)
 	}
-	return h.netlink.LinkSetDown(link)
+	if err := h.netlink.LinkSetUp(link); err != nil {
+		return err
+	}
+	for _, p := range linkAddrs(c) {
+		if p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() { // went with the link, whatever keep_addr_on_down says
+			if err := h.addAddr(index, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // make makes the link, or mends it. It is silent while its addresses change unless it was master before, and has everything before it is up.
@@ -61,24 +73,31 @@ func (h *Host) make(c host.Carp) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	link, err := h.find(c)
+	link, err := h.find(c, parent)
 	if err != nil {
 		return 0, err
 	}
-	if link == nil {
+	created := link == nil
+	if created {
 		if link, err = h.create(c); err != nil {
 			return 0, err
 		}
 	}
+	index := link.Attrs().Index
 	// Before anything can fail: what is known here is removed by Remove.
 	old, had := h.made[c.Name]
-	h.made[c.Name] = made{link.Attrs().Index, c}
-	if had && old.carp.Carpdev != c.Carpdev {
-		h.release(old.carp.Carpdev)
+	now := made{index: index, carp: c, below: below(parent)}
+	if had && old.carp.Carpdev == c.Carpdev {
+		now.groups = old.groups
 	}
-	if err := h.listen(c.Carpdev); err != nil {
+	h.made[c.Name] = now
+	if had && old.carp.Carpdev != c.Carpdev {
+		h.depart(old)
+	}
+	if err := h.listen(parent, c, index); err != nil {
 		return 0, err
 	}
+	h.neighbours.want(c.Name, c.Carpdev, c.Peers)
 	if !c.Master {
 		if err := h.netlink.LinkSetDown(link); err != nil {
 			return 0, err
@@ -86,7 +105,18 @@ func (h *Host) make(c host.Carp) (int, error) {
 	}
 	h.sysctls.forCarp(c.Name)
 	h.sysctls.forCarpdev(parent.Attrs().Name, parent.Attrs().Index)
-	if err := h.address(link, c.Addrs); err != nil {
+	if now.below != 0 { // it hears the same requests, and would answer them with its own MAC
+		if lower, err := h.netlink.LinkByIndex(now.below); err == nil {
+			h.sysctls.forCarpdev(lower.Attrs().Name, now.below)
+		}
+	}
+	var have []netlink.Addr
+	if !created { // asking for them costs time in proportion to all that the host has
+		if have, err = h.netlink.AddrList(link, netlink.FAMILY_ALL); err != nil {
+			return 0, err
+		}
+	}
+	if err := h.address(link, have, linkAddrs(c)); err != nil {
 		return 0, err
 	}
 	if c.Master {
@@ -94,12 +124,15 @@ func (h *Host) make(c host.Carp) (int, error) {
 			return 0, err
 		}
 	}
-	return link.Attrs().Index, nil
+	m := h.made[c.Name]
+	m.whole = true
+	h.made[c.Name] = m
+	return index, nil
 }
 
 // find returns the link of that name if it can serve, nil if there is none, and EEXIST if it is somebody else's. One of ours that cannot serve any more
 // is deleted.
-func (h *Host) find(c host.Carp) (netlink.Link, error) {
+func (h *Host) find(c host.Carp, parent netlink.Link) (netlink.Link, error) {
 	link, err := h.byName(c.Name)
 	if err != nil || link == nil {
 		return nil, err
@@ -108,11 +141,29 @@ func (h *Host) find(c host.Carp) (netlink.Link, error) {
 		return nil, syscall.EEXIST
 	}
 	m, ok := link.(*netlink.Macvlan)
-	if ok && m.ParentIndex == c.Carpdev && m.HardwareAddr.String() == c.MAC.String() && m.Mode == netlink.MACVLAN_MODE_PRIVATE {
+	if ok && isOn(m, parent) && m.HardwareAddr.String() == c.MAC.String() && m.Mode == netlink.MACVLAN_MODE_PRIVATE {
 		return link, h.netlink.LinkSetAlias(link, h.mark)
 	}
 	return nil, h.netlink.LinkDel(link)
 }
+
+// isOn reports whether a link was made on parent. On a macvlan the kernel puts it beside that, on the interface below, which may be in another namespace.
+func isOn(m *netlink.Macvlan, parent netlink.Link) bool {
+	if below := parent.Attrs(); isMacvlan(parent) {
+		return m.ParentIndex == below.ParentIndex && m.NetNsID == below.NetNsID
+	}
+	return m.ParentIndex == parent.Attrs().Index && m.NetNsID < 0
+}
+
+// below returns the index of the interface that a macvlan is on, if it is in this namespace, else 0.
+func below(l netlink.Link) int {
+	if a := l.Attrs(); isMacvlan(l) && a.NetNsID < 0 {
+		return a.ParentIndex
+	}
+	return 0
+}
+
+func isMacvlan(l netlink.Link) bool { return l.Type() == "macvlan" || l.Type() == "macvtap" }
 
 // ours reports whether a link is this state directory's: it has our mark, or none yet, because somebody was killed before he set it.
 func (h *Host) ours(link netlink.Link) bool {
@@ -154,35 +205,92 @@ func (h *Host) create(c host.Carp) (netlink.Link, error) {
 	return link, h.netlink.LinkSetAlias(link, h.mark) // the kernel takes no alias with the order to make a link
 }
 
-// address makes the link's addresses those, adding before it removes so that a master always has one. No prefix route: the host's own
-// traffic must never leave from a shared address because that route happens to be first.
-func (h *Host) address(link netlink.Link, want []netip.Prefix) error {
-	have, err := h.netlink.AddrList(link, unix.AF_INET)
-	if err != nil {
-		return err
+// linkAddrs returns the addresses of a carp's link: the shared ones, and, where there is IPv6, the link-local address of its MAC.
+func linkAddrs(c host.Carp) []netip.Prefix {
+	own := netip.PrefixFrom(linkLocal(c.MAC), 64)
+	if !slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() }) ||
+		slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr() == own.Addr() }) {
+		return c.Addrs
 	}
+	return append(slices.Clone(c.Addrs), own)
+}
+
+// linkLocal returns the link-local address that is made of a MAC (RFC 4291, appendix A).
+func linkLocal(m config.MAC) netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+}
+
+// address makes the link's addresses, which are have, those of want, adding before it removes so that a master always has one.
+func (h *Host) address(link netlink.Link, have []netlink.Addr, want []netip.Prefix) error {
 	extra := map[netip.Prefix]netlink.Addr{}
 	for _, a := range have {
 		if p, ok := prefixOf(a.IPNet); ok {
 			extra[p] = a
 		}
 	}
+	remove := func(p netip.Prefix, a netlink.Addr) error {
+		if err := h.netlink.AddrDel(link, &a); err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return fmt.Errorf("failed to delete %s: %w", p, err)
+		}
+		delete(extra, p)
+		return nil
+	}
 	for _, p := range want {
 		if _, ok := extra[p]; ok {
 			delete(extra, p)
 			continue
 		}
-		a := &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NOPREFIXROUTE}
-		if err := h.netlink.AddrAdd(link, a); err != nil && !errors.Is(err, syscall.EEXIST) {
-			return fmt.Errorf("failed to add %s: %w", p, err)
+		for q, a := range extra { // an IPv6 address cannot be there twice, with two lengths of its prefix
+			if q.Addr() == p.Addr() && q.Addr().Is6() {
+				if err := remove(q, a); err != nil {
+					return err
+				}
+			}
+		}
+		if err := h.addAddr(link.Attrs().Index, p); err != nil {
+			return err
 		}
 	}
 	for p, a := range extra {
-		if err := h.netlink.AddrDel(link, &a); err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
-			return fmt.Errorf("failed to delete %s: %w", p, err)
+		if err := remove(p, a); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// addAddr adds an address that may be there. No prefix route: the host's own traffic must never leave from a shared address because that route happens
+// to be first. For the same reason IPv6 addresses are deprecated: the kernel does not choose them as a source. A link-local address has its route, or
+// it would not answer. Nobody is asked whether an address is a duplicate: of course it is, on the other hosts.
+func (h *Host) addAddr(index int, p netip.Prefix) error {
+	var err error
+	if link := (&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}); p.Addr().Is4() {
+		err = h.netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NOPREFIXROUTE})
+	} else {
+		err = addIPv6(index, p)
+	}
+	if err != nil && !errors.Is(err, syscall.EEXIST) {
+		return fmt.Errorf("failed to add %s: %w", p, err)
+	}
+	return nil
+}
+
+// addIPv6 speaks to the kernel itself: the netlink package cannot say "valid for ever, preferred no longer" where an int has 32 bits.
+func addIPv6(index int, p netip.Prefix) error {
+	const forever = 1<<32 - 1
+	flags, life := uint32(unix.IFA_F_NODAD|unix.IFA_F_NOPREFIXROUTE), unix.IfaCacheinfo{Valid: forever}
+	if p.Addr().IsLinkLocalUnicast() {
+		flags, life.Prefered = unix.IFA_F_NODAD, forever
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	msg := nl.NewIfAddrmsg(unix.AF_INET6)
+	msg.Index, msg.Prefixlen = uint32(index), uint8(p.Bits())
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
+	req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(flags)))
+	req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, (&nl.IfaCacheInfo{IfaCacheinfo: life}).Serialize()))
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
 }
 
 // Remove takes the carp's link away, and what its carpdev no longer needs.
@@ -196,7 +304,8 @@ func (h *Host) Remove(name string) error {
 	if err == nil && link != nil && h.ours(link) {
 		err = h.netlink.LinkDel(link)
 	}
-	h.release(m.carp.Carpdev)
+	h.neighbours.want(name, m.carp.Carpdev, nil)
+	h.depart(m)
 	if err != nil {
 		return fmt.Errorf("failed to remove %s: %w", name, err)
 	}
@@ -228,39 +337,90 @@ func (h *Host) silence(keep map[string]bool) error {
 	return nil
 }
 
-// listen opens the carpdev's port, if it is the first carp there.
-func (h *Host) listen(carpdev int) error {
-	h.mu.RLock()
-	_, open := h.ports[carpdev]
-	h.mu.RUnlock()
-	if open {
+// endGroup is the number of the group (ip-link(8)) in which our links are deleted: "carp".
+const endGroup = 0x63617270
+
+// Silence deletes our links with one order: the kernel waits for its other processors once, not once for each link.
+func (h *Host) Silence() error {
+	links, err := h.netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("failed to list links: %w", err)
+	}
+	any := false
+	for _, l := range links {
+		if !h.ours(l) {
+			continue
+		}
+		if err := h.netlink.LinkSetGroup(l, endGroup); err != nil && !errors.Is(err, syscall.ENODEV) {
+			return fmt.Errorf("failed to silence %s: %w", l.Attrs().Name, err)
+		}
+		any = true
+	}
+	if !any {
 		return nil
 	}
-	p, err := openPort(carpdev, h.deliver, &h.work)
-	if err != nil {
-		return err
+	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(endGroup)))
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		h.logf("linux: failed to delete all links at once: %v", err)
+		return h.silence(nil)
 	}
-	h.mu.Lock()
-	h.ports[carpdev] = p
-	h.mu.Unlock()
 	return nil
 }
 
-// release closes the carpdev's port and puts its sysctls back when no carp is there any more.
-func (h *Host) release(carpdev int) {
-	for _, m := range h.made {
-		if m.carp.Carpdev == carpdev {
-			return
+// listen lets the carpdev's port hear what the carp has to hear.
+func (h *Host) listen(parent netlink.Link, c host.Carp, index int) error {
+	h.mu.RLock()
+	p := h.ports[c.Carpdev]
+	h.mu.RUnlock()
+	if p == nil {
+		var err error
+		if p, err = openPort(c.Carpdev, h.deliver, &h.work); err != nil {
+			return err
 		}
+		h.mu.Lock()
+		h.ports[c.Carpdev] = p
+		h.mu.Unlock()
+	}
+	if isMacvlan(parent) {
+		if err := p.hear(c, index, h.deliver, &h.work); err != nil {
+			return err
+		}
+	}
+	m := h.made[c.Name]
+	var err error
+	m.groups, err = p.members.change(m.groups, groupsOf(c))
+	h.made[c.Name] = m
+	return err
+}
+
+// depart undoes listen for a carp that is not in made any more, and puts the sysctls of interfaces back that no carp needs.
+func (h *Host) depart(m made) {
+	carpdev := m.carp.Carpdev
+	last, needed := true, map[int]bool{}
+	for _, o := range h.made {
+		last = last && o.carp.Carpdev != carpdev
+		needed[o.carp.Carpdev], needed[o.below] = true, true
 	}
 	h.mu.Lock()
 	p := h.ports[carpdev]
-	delete(h.ports, carpdev)
+	if last {
+		delete(h.ports, carpdev)
+	}
 	h.mu.Unlock()
 	if p != nil {
-		p.close()
+		p.ignore(m.carp.Name)
+		p.members.change(m.groups, nil)
+		if last {
+			p.close()
+		}
 	}
-	h.sysctls.restore(carpdev)
+	for _, index := range []int{carpdev, m.below} {
+		if !needed[index] && index != 0 {
+			h.sysctls.restore(index)
+		}
+	}
 }
 
 func (h *Host) deliver(p host.Packet) {

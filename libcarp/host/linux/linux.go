@@ -5,6 +5,7 @@ package linux
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -29,7 +30,9 @@ type Host struct {
 	packets chan host.Packet
 	ending  chan struct{}
 	work    sync.WaitGroup
-	quiet   int // the raw socket that keeps the kernel from answering adverts with ICMP errors
+	quiet   []int // the raw sockets that keep the kernel from answering adverts with ICMP errors
+
+	neighbours *neighbours
 
 	mu    sync.RWMutex
 	ports map[int]*port // by carpdev: Send finds them from any goroutine
@@ -43,8 +46,11 @@ var _ host.Host = (*Host)(nil)
 
 // made is what a carp's link is, so that the next Ensure need not ask.
 type made struct {
-	index int
-	carp  host.Carp
+	index  int
+	carp   host.Carp
+	below  int          // the interface below a carpdev that is a macvlan, where it is in this namespace
+	groups []netip.Addr // that its carpdev is a member of for it
+	whole  bool         // nothing failed
 }
 
 // Open opens the data plane. It needs CAP_NET_ADMIN and CAP_NET_RAW.
@@ -61,12 +67,14 @@ func Open(o Options) (*Host, error) {
 		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
 		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf),
 	}
-	if h.quiet, err = quietSocket(); err != nil {
+	h.neighbours = newNeighbours(o.Logf, h.ending)
+	if h.quiet, err = quietSockets(); err != nil {
 		nl.Close()
 		return nil, err
 	}
-	h.work.Add(1)
+	h.work.Add(2)
 	go h.watch()
+	go func() { defer h.work.Done(); h.neighbours.work() }()
 	return h, nil
 }
 
@@ -78,12 +86,11 @@ func (h *Host) Packets() <-chan host.Packet { return h.packets }
 
 // Close removes every link, puts the sysctls back and ends.
 func (h *Host) Close() error {
-	var errs []error
+	errs := []error{h.Silence()} // also what was adopted and never needed
 	for name := range h.made {
 		errs = append(errs, h.Remove(name))
 	}
-	errs = append(errs, h.silence(nil)) // what was adopted and never needed
-	h.sysctls.restoreAll()              // of a carpdev that an engine before us used last
+	h.sysctls.restoreAll() // of a carpdev that an engine before us used last
 	close(h.ending)
 	h.mu.Lock()
 	for index, p := range h.ports {
@@ -92,7 +99,7 @@ func (h *Host) Close() error {
 	}
 	h.mu.Unlock()
 	h.netlink.Close()
-	closeFd(h.quiet)
+	closeAll(h.quiet)
 	h.work.Wait()
 	close(h.links)
 	close(h.packets)

@@ -6,90 +6,118 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 
-	"carp/libcarp/config"
 	"carp/libcarp/host"
 	"carp/libcarp/wire"
 )
 
 // A port is where adverts enter and leave a carpdev: one packet socket, however many carps are on it.
 type port struct {
-	conn *packet.Conn
-	raw  syscall.RawConn
-	done chan struct{}
-	join net.PacketConn // holds the membership of 224.0.0.18: a switch that snoops wants to hear IGMP
+	*listener
+	members *members
+	ears    map[string]*listener // by carp: on a carpdev that is a macvlan itself, the carps' links
 }
 
-// openPort listens on a carpdev. The socket takes all protocols, since only then it sees frames before macvlan does, which keeps those from our own
-// virtual MAC to itself; the filter leaves adverts alone. It reads in a goroutine until it is closed.
+// openPort listens on a carpdev.
 func openPort(carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*port, error) {
 	ifi, err := net.InterfaceByIndex(carpdev)
 	if err != nil {
 		return nil, err
 	}
-	filter, err := bpf.Assemble(adverts)
-	if err != nil {
-		return nil, fmt.Errorf("filter: %w", err)
-	}
-	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: filter})
-	if err != nil {
-		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
-	}
-	p := &port{conn: conn, done: make(chan struct{})}
-	if p.raw, err = conn.SyscallConn(); err == nil {
-		// The filter refuses our own frames too; this spares the kernel the trouble (Linux 4.20).
-		p.raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) })
-		p.join, err = join(ifi)
-	}
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
-	}
-	work.Add(1)
-	go func() {
-		defer work.Done()
-		p.read(carpdev, deliver)
-	}()
-	return p, nil
-}
-
-// join becomes a member of the group, on an ordinary socket: a packet socket's membership makes the card listen but sends no report.
-func join(ifi *net.Interface) (net.PacketConn, error) {
-	group := &net.UDPAddr{IP: wire.GroupIPv4.AsSlice()}
-	c, err := net.ListenPacket("udp4", group.IP.String()+":0")
+	l, err := listen(ifi, filter(isAdvert), carpdev, deliver, work)
 	if err != nil {
 		return nil, err
 	}
-	if err := ipv4.NewPacketConn(c).JoinGroup(ifi, group); err != nil {
-		c.Close()
-		return nil, fmt.Errorf("failed to join %s: %w", group.IP, err)
+	return &port{listener: l, members: newMembers(ifi), ears: map[string]*listener{}}, nil
+}
+
+// hear listens on the link of a carp too. Its carpdev is a macvlan, so that both are on one interface below, which gives frames from the virtual MAC to
+// the carp's link alone while that is up: those of a second master.
+func (p *port) hear(c host.Carp, index int, deliver func(host.Packet), work *sync.WaitGroup) error {
+	if ear := p.ears[c.Name]; ear != nil {
+		if ear.index == index {
+			return nil
+		}
+		ear.close() // of a link that was made again
+		delete(p.ears, c.Name)
 	}
-	return c, nil
+	ear, err := listen(&net.Interface{Index: index, Name: c.Name}, filter(isFrom(c.MAC), isAdvert), c.Carpdev, deliver, work)
+	if err == nil {
+		p.ears[c.Name] = ear
+	}
+	return err
+}
+
+// ignore ends hear.
+func (p *port) ignore(carp string) {
+	if ear := p.ears[carp]; ear != nil {
+		ear.close()
+		delete(p.ears, carp)
+	}
 }
 
 func (p *port) close() {
-	close(p.done)
-	p.conn.Close()
-	p.join.Close()
+	for carp := range p.ears {
+		p.ignore(carp)
+	}
+	p.listener.close()
+	p.members.close()
 }
 
-// read delivers what comes in. A carpdev that goes down makes reading fail once, one that is gone each time.
-func (p *port) read(carpdev int, deliver func(host.Packet)) {
+// A listener is a packet socket on an interface.
+type listener struct {
+	index int
+	conn  *packet.Conn
+	raw   syscall.RawConn
+	done  chan struct{}
+}
+
+// listen delivers what passes the filter, as from the carpdev. The socket takes all protocols, since only then it sees frames before macvlan does, which
+// keeps those from our own virtual MAC to itself; the filter leaves adverts alone. It reads in a goroutine until it is closed.
+func listen(ifi *net.Interface, filter []bpf.Instruction, carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*listener, error) {
+	program, err := bpf.Assemble(filter)
+	if err != nil {
+		return nil, fmt.Errorf("filter: %w", err)
+	}
+	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: program})
+	if err != nil {
+		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
+	}
+	l := &listener{index: ifi.Index, conn: conn, done: make(chan struct{})}
+	if l.raw, err = conn.SyscallConn(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
+	}
+	// The filter refuses our own frames too; this spares the kernel the trouble (Linux 4.20).
+	l.raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) })
+	work.Add(1)
+	go func() {
+		defer work.Done()
+		l.read(carpdev, deliver)
+	}()
+	return l, nil
+}
+
+func (l *listener) close() {
+	close(l.done)
+	l.conn.Close()
+}
+
+// read delivers what comes in. An interface that goes down makes reading fail once, one that is gone each time.
+func (l *listener) read(carpdev int, deliver func(host.Packet)) {
 	buf := make([]byte, 2048)
 	for {
-		n, _, err := p.conn.ReadFrom(buf)
+		n, _, err := l.conn.ReadFrom(buf)
 		if err != nil {
 			select {
-			case <-p.done:
+			case <-l.done:
 				return
 			case <-time.After(10 * time.Millisecond):
 				continue
@@ -104,9 +132,9 @@ func (p *port) read(carpdev int, deliver func(host.Packet)) {
 }
 
 // send puts a frame on the wire, or fails at once.
-func (p *port) send(frame []byte) error {
+func (l *listener) send(frame []byte) error {
 	var sent error
-	err := p.raw.Write(func(fd uintptr) bool {
+	err := l.raw.Write(func(fd uintptr) bool {
 		_, sent = unix.SendmsgN(int(fd), frame, nil, nil, unix.MSG_DONTWAIT)
 		return true
 	})
@@ -121,23 +149,38 @@ func (h *Host) Send(a host.Advert) error {
 	if p == nil {
 		return syscall.ENXIO
 	}
+	if len(a.Packet) == 0 {
+		return syscall.EINVAL
+	}
 	to := multicastMAC(a.Dst)
-	frame := make([]byte, 0, 14+len(a.Packet))
-	frame = append(frame, to[:]...)
-	frame = append(frame, a.From[:]...)
-	frame = append(frame, unix.ETH_P_IP>>8, unix.ETH_P_IP&0xff)
-	return p.send(append(frame, a.Packet...))
+	if !a.Dst.IsMulticast() {
+		var known bool
+		if to, known = h.neighbours.mac(a.Carpdev, a.Dst); !known {
+			return syscall.EHOSTDOWN
+		}
+	}
+	return p.send(frameOf(to, a.From, a.Packet))
 }
 
-// multicastMAC maps an IPv4 group to its Ethernet address (RFC 1112, section 6.4).
-func multicastMAC(group netip.Addr) config.MAC {
-	g := group.As4()
-	return config.MAC{1, 0, 0x5e, g[1] & 0x7f, g[2], g[3]}
+// quietSockets are raw sockets for adverts that take none. While they are open the kernel does not answer adverts to its own addresses with "protocol
+// unreachable", or over IPv6 with "unrecognized next header".
+func quietSockets() (fds []int, err error) {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		fd, err := quietSocket(family)
+		if errors.Is(err, unix.EAFNOSUPPORT) {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			closeAll(fds)
+			return nil, err
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
 }
 
-// quietSocket is a raw socket for adverts that takes none. While it is open the kernel does not answer them with "protocol unreachable".
-func quietSocket() (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, wire.Protocol)
+func quietSocket(family int) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, wire.Protocol)
 	if err != nil {
 		return -1, fmt.Errorf("failed to open a raw socket: %w", err)
 	}
@@ -149,4 +192,8 @@ func quietSocket() (int, error) {
 	return fd, nil
 }
 
-func closeFd(fd int) { unix.Close(fd) }
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}

@@ -43,7 +43,7 @@ func conf(family, name, key string) string {
 func (s *sysctls) forCarp(name string) {
 	for _, kv := range [][3]string{
 		{"ipv4", "arp_ignore", "1"}, {"ipv4", "rp_filter", "2"}, {"ipv4", "promote_secondaries", "1"},
-		{"ipv6", "addr_gen_mode", "1"}, {"ipv6", "accept_ra", "0"}, {"ipv6", "accept_dad", "0"}, {"ipv6", "keep_addr_on_down", "1"},
+		{"ipv6", "disable_ipv6", "0"}, {"ipv6", "addr_gen_mode", "1"}, {"ipv6", "accept_ra", "0"}, {"ipv6", "accept_dad", "0"}, {"ipv6", "keep_addr_on_down", "1"},
 	} {
 		if err := write(conf(kv[0], name, kv[1]), kv[2]); err != nil && !errors.Is(err, fs.ErrNotExist) { // no IPv6 here
 			s.logf("linux: %v", err)

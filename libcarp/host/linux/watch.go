@@ -64,18 +64,23 @@ func (h *Host) follow() error {
 			h.tell(now)
 			last = now
 		}
-		for news := false; !news; {
+		// One list for all that has come, unless it comes without an end.
+		for news, more := false, 1000; !news || more > 0 && len(links)+len(addrs) > 0; more-- {
 			select {
 			case u, ok := <-links:
 				if !ok {
 					return fmt.Errorf("the subscription to links ended")
 				}
-				news = !isCarp(u.Link) && !carps[u.Link.Attrs().Index]
+				index := u.Link.Attrs().Index
+				if isCarp(u.Link) {
+					carps[index] = true
+				}
+				news = news || !carps[index]
 			case u, ok := <-addrs:
 				if !ok {
 					return fmt.Errorf("the subscription to addresses ended")
 				}
-				news = !carps[u.LinkIndex]
+				news = news || !carps[u.LinkIndex]
 			case <-h.ending:
 				return nil
 			}
