@@ -387,6 +387,19 @@ func TestSendErrors(t *testing.T) {
 	h.step(&Sent{Carp: "carp9", Errno: config.EIO})
 }
 
+// The outcome of an advert may come when its carp is in INIT already. A failure must not count then: nothing would ever take it back.
+func TestSendErrorInInit(t *testing.T) {
+	h := newMaster(t, "")
+	for range sendErrorLimit - 1 {
+		h.step(&Sent{Carp: "carp0", Errno: config.EIO})
+	}
+	h.must("carp0 down")
+	h.step(&Sent{Carp: "carp0", Errno: config.EIO})
+	if d := h.e.GroupDemotion("carp"); d != 0 {
+		t.Errorf("demoted by %d in INIT", d)
+	}
+}
+
 func TestGroupDemotion(t *testing.T) {
 	h := newMaster(t, "")
 	h.must("carp1 create carpdev em0 vhid 2 alias 192.168.1.11/24")

@@ -167,7 +167,7 @@ var (
 // sentAdvert takes note of how a send ended (spec E.8; ip_carp.c: carp_send_ad).
 func (e *Engine) sentAdvert(now Instant, ev *Sent) {
 	c := e.carps[ev.Carp]
-	if c == nil {
+	if c == nil || !c.running { // in INIT nothing can be found out any more, so that a failure would demote the host for good
 		return
 	}
 	f := inet
