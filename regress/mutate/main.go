@@ -25,7 +25,7 @@ var targets = []target{
 	{"libcarp/engine/decide.go", true},
 	{"libcarp/engine/machine.go", true},
 	{"libcarp/engine/timer.go", true},
-	{"libcarp/engine/engine.go", false},
+	{"libcarp/engine/engine.go", true},
 	{"libcarp/engine/receive.go", false},
 	{"libcarp/engine/send.go", false},
 	{"libcarp/engine/demote.go", false},
