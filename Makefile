@@ -37,12 +37,20 @@ demo:
 test:
 	@sh regress/need.sh test
 	@$(MAKE) build
-	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp
+	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp ./regress/mutate
+	@$(GOENV) sh regress/coverage.sh $(GO)
+	@sh libcarp/engine/model/check.sh
+	@$(GOENV) $(GO) run ./regress/mutate rules
 	$(GOENV) $(GO) test -count=1 -timeout 15m -v ./regress
 
 fuzz:
 	@sh regress/go-version.sh $(GO)
 	@$(GOENV) GO="$(GO)" sh regress/fuzz.sh $(FUZZTIME) ./libcarp/...
+
+# every change to the rules and the wire format that the tests might not notice; 'make test' does the decision rules
+mutate:
+	@sh regress/go-version.sh $(GO)
+	@$(GOENV) $(GO) run ./regress/mutate all
 
 # the full number of trials, whose figures are worth writing down
 regress-long:
@@ -62,7 +70,7 @@ lint:
 	$(GOENV) $(GO) vet ./...
 	CGO_ENABLED=0 $(GO) run $(STATICCHECK) ./...
 	@out=$$(mandoc -T lint -W warning man/*.[1-9] 2>&1); [ -z "$$out" ] || { echo "$$out"; exit 1; }
-	shellcheck rc.d/carp regress/*.sh .ci/run
+	shellcheck rc.d/carp regress/*.sh libcarp/engine/model/check.sh .ci/run
 
 install: build
 	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(INITDIR)
@@ -83,4 +91,4 @@ uninstall:
 clean:
 	rm -rf bin
 
-.PHONY: all build demo test fuzz regress-long soak lint install uninstall clean
+.PHONY: all build demo test fuzz mutate regress-long soak lint install uninstall clean

@@ -37,8 +37,78 @@ func TestDecide(t *testing.T) {
 			in, tied, _ := decideMaster(own, peer)
 			wantTie := !bowOut && S == C && d == D
 			wantYield := !bowOut && !wantTie && (S >= C && d <= D || d < D)
-			if (in == yield) != wantYield || tied != wantTie {
+			if (in == yield) != wantYield || in != yield && in != heard || tied != wantTie {
 				t.Fatalf("MASTER %v hears %v: input %d, tied %t; want yield %t, tied %t", own, peer, in, tied, wantYield, wantTie)
+			}
+		}
+	}
+}
+
+// The table of spec E.6, row by row, for every small claim. It knows only who is faster and who is more demoted; bow-outs and wire.md's
+// choice 5 are in TestBowOut, whose advbase of 255 is not small.
+func TestDecisionTable(t *testing.T) {
+	const stay, give, tie = "stay", "yield", "tie"
+	const wait, take = "restart the timer", "take over"
+	master := map[string][3]string{ // the peer's demote against ours: lower, equal, higher
+		"faster": {give, give, stay},
+		"equal":  {give, tie, stay}, // OpenBSD yields on a tie; wire.md, choice 3
+		"slower": {give, stay, stay},
+	}
+	backup := map[string][3]string{ // unless the peer is so slow that it would time out (rule 3)
+		"faster":          {wait, wait, take},
+		"equal":           {wait, wait, take},
+		"slower":          {wait, wait, take},
+		"faster, preempt": {wait, wait, take},
+		"equal, preempt":  {wait, wait, take},
+		"slower, preempt": {wait, take, take},
+	}
+	words := map[input]string{heard: wait, takeOver: take, yield: give}
+	compare := func(ours, theirs int) int { // 0: theirs is lower, 1: equal, 2: higher
+		switch {
+		case theirs < ours:
+			return 0
+		case theirs > ours:
+			return 2
+		}
+		return 1
+	}
+	var claims []terms
+	for b := uint8(0); b <= 9; b++ {
+		for s := uint8(0); s <= 3; s++ {
+			for d := uint8(0); d <= 3; d++ {
+				claims = append(claims, terms{b, s, d})
+			}
+		}
+	}
+	for _, own := range claims {
+		for _, peer := range claims {
+			interval := func(c terms) int { return 256*int(c.advbase) + int(c.advskew) }
+			speed := [3]string{"faster", "equal", "slower"}[compare(interval(own), interval(peer))]
+			demote := compare(int(own.demote), int(peer.demote))
+
+			in, tied, why := decideMaster(own, peer)
+			got := words[in]
+			if tied {
+				got = tie
+			}
+			if in == heard && !tied {
+				got = stay
+			}
+			if want := master[speed][demote]; got != want || tied && in != heard || (why == "") != (want == stay) {
+				t.Fatalf("MASTER %v hears %v: %s (%s), want %s", own, peer, got, why, want)
+			}
+			for _, preempt := range []bool{false, true} {
+				row := speed
+				if preempt {
+					row += ", preempt"
+				}
+				want := backup[row][demote]
+				if own.advbase > 0 && 3*256*int(own.advbase)+int(own.advskew) < interval(peer) {
+					want = take
+				}
+				if in, why := decideBackup(own, peer, preempt); words[in] != want {
+					t.Fatalf("BACKUP %v hears %v, preempt %t: %s (%s), want %s", own, peer, preempt, words[in], why, want)
+				}
 			}
 		}
 	}

@@ -6,37 +6,81 @@ import (
 	"carp/libcarp/config"
 )
 
-// The whole table: every state and input, what follows and whether something is done. An input that is not listed is ignored.
+// The whole table: every state and input, what follows, what is done in which order, and what is waited for then. An input that is not
+// listed is ignored on purpose: nothing happens and the deadline stays.
 func TestMachine(t *testing.T) {
-	want := map[State]map[input]State{
-		Init:   {run: Backup, timer: Init},
-		Backup: {halt: Init, timer: Master, late: Backup, heard: Backup, takeOver: Master, yield: Backup},
-		Master: {halt: Init, timer: Master, late: Backup, heard: Master, yield: Backup},
+	const (
+		become = "answer, advert 1/0/0, announce [192.168.1.10], BACKUP>MASTER"
+		down   = 3 * second
+		keep   = Instant(-1) // the deadline that there was
+		none   = Instant(0)
+		lateBy = second / 2
+	)
+	type cell struct {
+		next    State
+		effects string
+		waits   Instant // from now
+	}
+	want := map[State]map[input]cell{
+		Init: {
+			run:   {Backup, "INIT>BACKUP", down},
+			timer: {Init, "", keep},
+		},
+		Backup: {
+			halt:     {Init, "BACKUP>INIT", none},
+			timer:    {Master, become, second},
+			late:     {Backup, "", lateBy},
+			heard:    {Backup, "", down},
+			takeOver: {Master, become, second},
+			yield:    {Backup, "", down},
+		},
+		Master: {
+			halt:  {Init, "quiet, MASTER>INIT", none},
+			timer: {Master, "advert 1/0/0", second},
+			late:  {Backup, "quiet, MASTER>BACKUP", down},
+			heard: {Master, "", keep},
+			yield: {Backup, "quiet, MASTER>BACKUP", down},
+		},
 	}
 	for s := State(0); s < states; s++ {
 		for in := input(0); in < inputs; in++ {
 			r := machine[s][in]
-			next, listed := want[s][in]
+			c, listed := want[s][in]
 			if listed != (r.do != nil) {
 				t.Errorf("%s, input %d: acted upon: %t, want %t", s, in, r.do != nil, listed)
 			}
-			if listed && r.next != next {
-				t.Errorf("%s, input %d: %s, want %s", s, in, r.next, next)
+			if r.next != c.next { // of what is ignored: none
+				t.Errorf("%s, input %d: %s, want %s", s, in, r.next, c.next)
 			}
-			if !listed && r.next != 0 {
-				t.Errorf("%s, input %d: ignored, and yet a next state", s, in)
+			if !listed {
+				c = cell{s, "", keep}
 			}
 
-			// and as it runs
 			h := newBackup(t, "")
+			h.wait(second / 4)
 			n := h.e.carps["carp0"].nodes[0]
-			n.state = s
+			deadline := n.deadline
+			n.state, n.late = s, lateBy
+			h.e.effects = nil
 			h.e.feed(n, in, h.now, "test")
-			if !listed {
-				next = s
+			if n.state != c.next {
+				t.Errorf("%s, input %d, run: %s, want %s", s, in, n.state, c.next)
 			}
-			if n.state != next {
-				t.Errorf("%s, input %d, run: %s, want %s", s, in, n.state, next)
+			if got := brief(h.e.effects); got != c.effects {
+				t.Errorf("%s, input %d: %s\nwant %s", s, in, got, c.effects)
+			}
+			switch c.waits {
+			case keep:
+			case none:
+				deadline = 0
+			default:
+				deadline = h.now + c.waits
+			}
+			if n.deadline != deadline {
+				t.Errorf("%s, input %d: deadline %d, want %d", s, in, n.deadline, deadline)
+			}
+			if n.rival != (s == Master && in == heard) {
+				t.Errorf("%s, input %d: announces again: %t", s, in, n.rival)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 func key(pass string) (k [20]byte) {
@@ -77,8 +78,9 @@ func TestIdentity(t *testing.T) {
 func TestMarshalIPv4(t *testing.T) {
 	// The header of a captured UCARP advert but for its id and addresses (vectors.json, ucarp-lab-0): TOS 0x10, DF, TTL 255.
 	want, _ := hex.DecodeString("45100038beef4000ff7000000a630001e0000012")
-	b := bytes.Repeat([]byte{0xff}, IPv4Header)
+	b := bytes.Repeat([]byte{0xa5}, IPv4Header+1) // what was there does not count
 	MarshalIPv4(b, 0xbeef, netip.MustParseAddr("10.99.0.1"), GroupIPv4)
+	b = b[:IPv4Header]
 	if Checksum(b) != 0 {
 		t.Error("wrong checksum")
 	}
@@ -117,6 +119,37 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+func TestSealLimits(t *testing.T) {
+	if epoch := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli(); SealEpoch != epoch || SealMax != 0xff_ffff_ffff {
+		t.Errorf("epoch %d, want %d; greatest time %x", int64(SealEpoch), epoch, int64(SealMax))
+	}
+	for _, at := range []int64{0, 1, SealMax} {
+		for _, ad := range []Advert{{}, {Advbase: 255, Advskew: 255, Demote: 255}, {Advbase: 128}} {
+			ad.Seal(at)
+			if got, ok := ad.Sealed(); !ok || got != at {
+				t.Errorf("%x in %d/%d/%d: %x, %t", at, ad.Advbase, ad.Advskew, ad.Demote, got, ok)
+			}
+			ad.Advbase ^= 128
+			if _, ok := ad.Sealed(); ok {
+				t.Errorf("%x: the highest bit of advbase does not count", at)
+			}
+		}
+	}
+}
+
+// What trails is neither read nor written.
+func TestTrailingBytes(t *testing.T) {
+	want := Advert{Version: Version, Type: Type, VHID: 7, Advbase: 1, Counter: 5}
+	b := bytes.Repeat([]byte{0xa5}, Size+3)
+	want.Marshal(b)
+	if Checksum(b[:Size]) != 0 || !bytes.Equal(b[Size:], []byte{0xa5, 0xa5, 0xa5}) {
+		t.Errorf("%x", b)
+	}
+	if got, err := Parse(b); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestIsBowOut(t *testing.T) {
 	for _, c := range []struct {
 		advbase, advskew uint8
@@ -139,6 +172,7 @@ func TestChecksum(t *testing.T) {
 		{"0001f203f4f5f6f7", 0x220d},   // RFC 1071, section 3
 		{"ffffffff", 0},                // carries fold
 		{"ffff00010001", ^uint16(0x2)}, // more than once
+		{"ffff0001", ^uint16(0x1)},     // just one too many
 	} {
 		b, _ := hex.DecodeString(c.data)
 		if got := Checksum(b); got != c.want {
