@@ -42,8 +42,8 @@ type host struct {
 	woken   engine.Instant
 
 	// What faults did to it, counted, since they may overlap.
-	downs, linkDown, linkGone, renumbered, sendFails, probeFails, noLinks, deaf int
-	late                                                                        int64 // how late a tick may be
+	downs, linkDown, linkGone, renumbered, sendFails, probeFails, flaky, noLinks, deaf int
+	late                                                                               int64 // how late a tick may be
 
 	carps   []carp
 	byVhost []int // place in carps, -1
@@ -52,7 +52,6 @@ type host struct {
 	stats   config.Stats
 	links   []config.Link
 	manual  int // the demotion set by hand
-	changes int
 
 	outcome []engine.Sent
 	packet  engine.Packet
@@ -88,8 +87,8 @@ type carp struct {
 
 	downs, strangers, extra int // counted faults: down, other pass phrase, other addresses
 
-	told                                        engine.State // while effects are checked
-	ensured, quiet, advertised, called, gaveWay bool
+	told                                                  engine.State // while effects are checked
+	ensured, quiet, advertised, called, gaveWay, bowedOut bool
 }
 
 func (w *World) addHost(p *HostPlan) {
@@ -385,11 +384,11 @@ func (h *host) carryOut(f engine.Effect) {
 			return
 		}
 		errno := config.OK
-		if h.sendFails > 0 {
+		switch {
+		case h.sendFails > 0:
 			errno = config.ENOMEM
-			if h.sendFails%2 == 0 {
-				errno = config.EIO
-			}
+		case h.flaky > 0 && h.w.random.chance(50):
+			errno = config.EIO
 		}
 		h.outcome = append(h.outcome, engine.Sent{Carp: f.Carp, Errno: errno})
 		if errno == config.OK {
@@ -397,7 +396,7 @@ func (h *host) carryOut(f engine.Effect) {
 		}
 	case *engine.Probe:
 		errno := config.OK
-		if h.probeFails > 0 {
+		if h.probeFails > 0 || h.flaky > 0 && h.w.random.chance(50) {
 			errno = config.EIO
 		}
 		h.outcome = append(h.outcome, engine.Sent{Carp: f.Carp, Errno: errno})
