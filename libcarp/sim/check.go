@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -252,10 +253,7 @@ func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet)
 			}
 			return engine.Master
 		}
-		counter := uint64(0)
-		for _, x := range p.Payload[8:16] {
-			counter = counter<<8 | uint64(x)
-		}
+		counter := binary.BigEndian.Uint64(p.Payload[8:16])
 		sealed := counter&0xffffff == uint64(heard.base)<<16|uint64(heard.skew)<<8|uint64(heard.demote)
 		if c.tie.yields(h.source(c), p.Src, sealed) {
 			return engine.Backup
@@ -406,6 +404,11 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	}
 	if !ok {
 		h.w.fail("what is said is what is decided by", "host %d %s: says %+v, decides by %+v (bow-out %v, answers %v)", h.id, c.name, said, own, f.BowOut, c.answers)
+	}
+	if stamp := binary.BigEndian.Uint64(b[8:16]) >> 24; stamp <= h.stamp {
+		h.w.fail("the sealed time rises", "host %d %s: %d after %d", h.id, c.name, stamp, h.stamp)
+	} else {
+		h.stamp = stamp
 	}
 	c.sent = h.local()
 	c.counters[c.counted%len(c.counters)] = [8]byte(b[8:16])

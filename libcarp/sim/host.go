@@ -51,7 +51,8 @@ type host struct {
 	before  []engine.NodeView
 	stats   config.Stats
 	links   []config.Link
-	manual  int // the demotion set by hand
+	manual  int    // the demotion set by hand
+	stamp   uint64 // the time in the last counter that was sent
 
 	outcome []engine.Sent
 	packet  engine.Packet
@@ -136,7 +137,7 @@ func (h *host) boot(first bool) {
 	h.engine = engine.New(h.machine, newRandom(h.w.random.src.Uint64(), h.w.random.src.Uint64()).src)
 	h.armed, h.pending, h.hands, h.handsFree, h.outcome = 0, false, nil, 0, h.outcome[:0]
 	h.tickGen++
-	h.stats, h.woken, h.retrying = config.Stats{}, 0, false
+	h.stats, h.woken, h.retrying, h.stamp = config.Stats{}, 0, false, 0
 	for n := range h.carps {
 		c := &h.carps[n]
 		c.answers, c.reset, c.sent, h.broken[n] = false, h.local(), h.local(), false
