@@ -60,14 +60,6 @@ type host struct {
 	sentEv  engine.Sent
 }
 
-// A chore is what the hands of a host have to do.
-type chore struct {
-	carp   int
-	link   bool // make the link, else send a bow-out
-	lan    int
-	packet []byte
-}
-
 // A carp is what the world knows of a carp interface, apart from the engine: for the checks.
 type carp struct {
 	vhost   int
@@ -413,63 +405,6 @@ func (h *host) carryOut(f engine.Effect) {
 	case *engine.PublishGroups:
 		h.w.disturbed() // another demotion: another master may be due
 	}
-}
-
-// chore gives the hands something to do. They take their time, and keep the order.
-func (h *host) chore(c chore) {
-	h.hands = append(h.hands, c)
-	h.handsFree = max(h.handsFree, h.w.now) + 100*microsecond + h.w.random.below(millisecond)
-	h.w.push(h.handsFree, handsWork, h.id, 0, h.gen)
-}
-
-// work ends the hands' first chore. They are the engine process's own: they sleep and die with it.
-func (h *host) work(gen uint32) {
-	if gen != h.gen || len(h.hands) == 0 {
-		return
-	}
-	c := h.hands[0]
-	h.hands = h.hands[:copy(h.hands, h.hands[1:])]
-	h.do(func() {
-		if gen != h.gen {
-			return
-		}
-		if !c.link {
-			if h.sendFails == 0 && !(c.lan == h.plan.FlapLAN && h.linkDown+h.linkGone > 0) {
-				h.w.transmit(h.id, &h.w.lans[c.lan], c.packet)
-			}
-			return
-		}
-		h.made(c.carp)
-	})
-}
-
-// made tells the engine whether a link stands.
-func (h *host) made(n int) {
-	failed := h.noLinks > 0
-	h.broken[n] = failed
-	if failed && !h.retrying {
-		h.retrying = true
-		h.w.push(h.w.now+second, retryLinks, h.id, 0, h.gen)
-	}
-	h.feed(&engine.LinkMade{Clock: h.clock(), Carp: h.carps[n].name, Failed: failed})
-}
-
-// retry is what loop does each second.
-func (h *host) retry(gen uint32) {
-	if gen != h.gen {
-		return
-	}
-	h.do(func() {
-		if gen != h.gen {
-			return
-		}
-		h.retrying = false
-		for n, broken := range h.broken {
-			if broken {
-				h.made(n)
-			}
-		}
-	})
 }
 
 // sleep: the whole host, or the engine's process. What arrives meanwhile waits in the socket, or is not heard.
