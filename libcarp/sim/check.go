@@ -88,7 +88,7 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		if a.Demote > b.Demote && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised {
 			h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote) // spec E.7
 		}
-		if a.State == engine.Init && a.Failing {
+		if a.State == engine.Init && a.Failing[0] {
 			h.w.fail("every cause of demotion can be undone", "host %d %s: demotes the host in INIT, where nothing can be found out", h.id, c.name)
 		}
 		if b.State == engine.Master && a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
