@@ -3,7 +3,6 @@ package sim
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"carp/libcarp/config"
 	"carp/libcarp/engine"
@@ -33,6 +32,7 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 	case *engine.Packet:
 		stats := h.engine.Stats()
 		refused := isRefused(&h.stats, &stats) || h.machine.Sysctl.Allow == 0
+		h.sealed(ev, &h.stats, &stats, !refused)
 		h.stats = stats
 		if refused {
 			h.unchanged(now, effects)
@@ -184,7 +184,7 @@ func (h *host) coincides(p *engine.Packet) bool {
 		return false
 	}
 	n := h.w.carpFor(h, p.Carpdev-2, p.Payload[1])
-	return n >= 0 && slices.Contains(h.carps[n].counters[:], [8]byte(p.Payload[8:16]))
+	return n >= 0 && h.carps[n].has(binary.BigEndian.Uint64(p.Payload[8:16]))
 }
 
 // demands returns the state that an accepted advert asks for.
@@ -207,9 +207,7 @@ func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet)
 			}
 			return engine.Master
 		}
-		counter := binary.BigEndian.Uint64(p.Payload[8:16])
-		sealed := counter&0xffffff == uint64(heard.base)<<16|uint64(heard.skew)<<8|uint64(heard.demote)
-		if c.tie.yields(h.source(c), p.Src, sealed) {
+		if c.tie.yields(h.source(c), p.Src, isSealed(p.Payload)) {
 			return engine.Backup
 		}
 	}
@@ -359,14 +357,12 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	if !ok {
 		h.w.fail("what is said is what is decided by", "host %d %s: says %+v, decides by %+v (bow-out %v, answers %v)", h.id, c.name, said, own, f.BowOut, c.answers)
 	}
-	if stamp := binary.BigEndian.Uint64(b[8:16]) >> 24; stamp <= h.stamp {
-		h.w.fail("the sealed time rises", "host %d %s: %d after %d", h.id, c.name, stamp, h.stamp)
-	} else {
-		h.stamp = stamp
+	counter := binary.BigEndian.Uint64(b[8:16])
+	if counter>>24 <= c.stamp {
+		h.w.fail("the sealed time rises", "host %d %s: %d after %d", h.id, c.name, counter>>24, c.stamp)
 	}
+	c.add(counter)
 	c.sent = h.local()
-	c.counters[c.counted%len(c.counters)] = [8]byte(b[8:16])
-	c.counted++
 }
 
 // demoteRange: a change of several interfaces at once demotes by one after the other.

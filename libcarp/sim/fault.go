@@ -31,6 +31,7 @@ const (
 	Sleep                         // N 1: what arrives meanwhile waits
 	LateTimers                    // by up to N ns
 	WallStep                      // by N ms
+	Snapshot                      // of a virtual machine: at the end the host is what it was at the beginning
 	Loss                          // N percent
 	OneWay                        // nothing goes from Host to N
 	Partition                     // the stations whose bit is set in N from the others
@@ -45,7 +46,7 @@ const (
 )
 
 var faultNames = [faultKinds]string{"advskew", "advbase", "preempt", "state", "down", "other pass phrase", "other addresses", "crash", "restart",
-	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "loss", "one-way cut",
+	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "snapshot restored", "loss", "one-way cut",
 	"partition", "twice", "mixed", "slow", "corrupt", "echo", "peer crash", "peer demotion"}
 
 func (k FaultKind) String() string { return faultNames[k] }
@@ -357,8 +358,35 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 			h.rearm()
 		}
 	case WallStep:
-		h.wall += f.N
+		h.do(func() {
+			if h.wall += f.N; f.N < 0 {
+				h.track.step++ // harmless while the process lives; the next one begins at the wall clock
+			}
+		})
+	case Snapshot:
+		h.goBack(f, by)
 	}
+}
+
+// goBack takes a snapshot of a host (by 1), or restores it (by -1). A host that is down or asleep then is as it was all the same; it comes back later.
+func (h *host) goBack(f *Fault, by int) {
+	if by > 0 {
+		if h.saved == nil {
+			h.saved = map[*Fault]snapshot{}
+		}
+		h.saved[f] = h.snapshot()
+		return
+	}
+	h.do(func() {
+		was := h.up
+		if was {
+			h.crash()
+		}
+		h.restore(h.saved[f])
+		if was {
+			h.boot(false)
+		}
+	})
 }
 
 // stop crashes or ends a host's process, and starts it again.

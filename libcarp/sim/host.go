@@ -51,10 +51,12 @@ type host struct {
 	before  []engine.NodeView
 	stats   config.Stats
 	links   []config.Link
-	manual  int    // the demotion set by hand
-	stamp   uint64 // the time in the last counter that was sent
+	manual  int // the demotion set by hand
 
 	memories map[memoryKey]*engine.Memory // they outlive the engine
+	track    track
+	saved    map[*Fault]snapshot
+	frame    *frame // that is heard now
 
 	outcome []engine.Sent
 	packet  engine.Packet
@@ -77,8 +79,9 @@ type carp struct {
 	failures, successes int // of sending, in a row
 	flaps               int // takeovers from a master that was heard, while adverts alone fail, since the last fault
 
-	counters [16][8]byte // that were sent last
-	counted  int
+	sentCounters
+	delivered history // counters of adverts, whatever became of them
+	lifts     []lift  // by station
 
 	downs, strangers, extra int // counted faults: down, other pass phrase, other addresses
 
@@ -147,7 +150,8 @@ func (h *host) boot(first bool) {
 	h.engine = engine.New(h.machine, newRandom(h.w.random.src.Uint64(), h.w.random.src.Uint64()).src, h.memory)
 	h.armed, h.pending, h.hands, h.handsFree, h.outcome = 0, false, nil, 0, h.outcome[:0]
 	h.tickGen++
-	h.stats, h.woken, h.retrying, h.stamp = config.Stats{}, 0, false, 0
+	h.stats, h.woken, h.retrying = config.Stats{}, 0, false
+	h.begins()
 	for n := range h.carps {
 		c := &h.carps[n]
 		c.answers, c.reset, c.sent, h.broken[n] = false, h.local(), h.local(), false
@@ -185,11 +189,12 @@ func (h *host) crash() {
 	}
 }
 
-// reboot sets the monotonic clock back, as a reboot does and a new process does not.
+// reboot sets the monotonic clock back and loses the memory, as a reboot does and a new process does not.
 func (h *host) reboot() {
 	wall := h.wall + int64(h.local())/millisecond
 	h.epoch, h.base = h.w.now, engine.Instant(second)
 	h.wall = wall - int64(h.base)/millisecond
+	h.forgets()
 }
 
 // makeLinks returns the host's interfaces: em0 on the first LAN, and so on.
@@ -307,7 +312,9 @@ func (h *host) hear(i int32) {
 		p.Src, p.Dst = netip.AddrFrom4([4]byte(f.buf[12:16])), netip.AddrFrom4([4]byte(f.buf[16:20]))
 		p.TTL, p.Payload = int(f.buf[8]), f.buf[wire.IPv4Header:f.size]
 	}
+	h.frame = f
 	h.feed(p)
+	h.frame = nil
 	h.w.release(i)
 }
 
@@ -339,6 +346,7 @@ func (h *host) feed(ev engine.Event) {
 
 func (h *host) step(ev engine.Event) {
 	now := h.local()
+	h.tell()
 	var effects []engine.Effect
 	if h.w.mischief == Honest {
 		effects = h.engine.Step(now, ev)

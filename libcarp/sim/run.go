@@ -12,6 +12,7 @@ type Result struct {
 	Hash      uint64
 	Events    uint64 // adverts sent and delivered, outcomes of sends, ticks
 	Accepted  uint64 // adverts that our hosts accepted
+	Refused   uint64 // adverts of live hosts that our hosts refused for their clocks
 	Time      int64  // simulated, in nanoseconds
 }
 
@@ -21,7 +22,7 @@ func Run(s *Scenario, mischief Mischief, trace func(at int64, line string)) Resu
 	w.Trace, w.mischief = trace, mischief
 	w.run(s.Calm)
 	w.settle()
-	return Result{w.failure, w.hash, w.Events, w.accepted, w.now}
+	return Result{w.failure, w.hash, w.Events, w.accepted, w.refused, w.now}
 }
 
 // settle lets the cluster come to rest after the last fault, and sees that it does: within the protocol's bound the one right master, and

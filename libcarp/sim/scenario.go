@@ -32,7 +32,7 @@ type VHostPlan struct {
 type HostPlan struct {
 	Boot       int64
 	Uptime     int64 // of its monotonic clock, in nanoseconds
-	Wall       int64 // Unix time less uptime, in milliseconds
+	Wall       int64 // Unix time less uptime, in milliseconds; may be negative
 	Drift      int64 // of its monotonic clock, in 10⁻⁶
 	Late       int64 // the latest that a timer may be, in nanoseconds
 	Addr       [4]byte
@@ -101,12 +101,17 @@ func NewScenario(seed uint64) *Scenario {
 	late := pick(r, 0, millisecond, 5*millisecond, 30*millisecond)
 	drift := pick[int64](r, 0, 0, 200, 500)
 	unnumbered := r.chance(10)
+	synchronized := r.chance(60) // by NTP
 	for n := range hosts {
 		h := HostPlan{
 			Boot: r.below(5 * second), Uptime: second + r.below(1e6*second), Wall: wallClock(r), Drift: r.between(-drift, drift), Late: late,
 			Addr: [4]byte{10, 0, byte(r.below(4)), byte(n*15 + 1 + r.below(14))}, Unnumbered: unnumbered, Preempt: r.chance(preempt),
 			FlapLAN: int(r.below(int64(s.LANs))),
 		}
+		if synchronized {
+			h.Wall = 57*365*86400*1000 + r.below(100)
+		}
+		h.Wall -= h.Uptime / millisecond
 		h.Addr[3] &^= 0x80
 		h.Addr[2] = byte(n) // unique whatever the rest
 		for v := range s.VHosts {

@@ -50,6 +50,8 @@ type World struct {
 
 	mischief Mischief
 	accepted uint64 // adverts accepted by our hosts
+	refused  uint64 // first-delivered adverts of live hosts that were refused for their clocks
+	agree    bool   // the clocks of all hosts are close to each other, and stay so
 }
 
 // A station is a host of ours or a peer.
@@ -64,11 +66,17 @@ type frame struct {
 	size int
 	lan  int
 	refs int
+
+	from    int32 // the station that sent it
+	sent    int64
+	step    uint32 // of its track
+	damaged bool
+	attack  bool // sent by the attacker
 }
 
 // newWorld makes a world of which nothing has happened yet.
 func newWorld(s *Scenario) *World {
-	w := &World{scenario: s, random: newRandom(s.Seed, 2), hash: 14695981039346656037}
+	w := &World{scenario: s, random: newRandom(s.Seed, 2), hash: 14695981039346656037, agree: s.agreeing()}
 	for n := range s.LANs {
 		w.lans = append(w.lans, newLAN(n, len(s.Hosts)+len(s.Peers), s))
 	}
@@ -232,6 +240,7 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 	w.Events++
 	w.mix(uint64(packet[len(packet)-wire.Size+2])<<16 | uint64(packet[len(packet)-wire.Size+4])<<8 | uint64(packet[len(packet)-1]))
 	i := w.newFrame(l.n, packet)
+	w.sign(i, from)
 	for _, to := range l.members {
 		if to == from {
 			if w.random.chance(l.echo) && w.stations[to].host != nil {
@@ -244,6 +253,7 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 		}
 		if w.random.chance(l.corrupt) {
 			j := w.newFrame(l.n, packet)
+			w.sign(j, from)
 			w.damage(&w.frames[j])
 			w.carry(from, to, l, j)
 			w.release(j)
@@ -255,6 +265,15 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 		}
 	}
 	w.release(i)
+}
+
+// sign takes note of whose frame it is.
+func (w *World) sign(i, from int32) {
+	f := &w.frames[i]
+	f.from, f.sent, f.step, f.damaged, f.attack = from, w.now, 0, false, false
+	if h := w.stations[from].host; h != nil {
+		f.step = h.track.step
+	}
 }
 
 func (w *World) carry(from, to int32, l *lan, i int32) {
@@ -269,6 +288,7 @@ func (w *World) carry(from, to int32, l *lan, i int32) {
 
 // damage flips a bit or a few of the advert, cuts it short, or lowers its TTL.
 func (w *World) damage(f *frame) {
+	f.damaged = true
 	advert := f.buf[f.size-wire.Size : f.size]
 	switch w.random.below(8) {
 	case 0:
