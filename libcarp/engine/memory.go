@@ -21,11 +21,12 @@ type Memory struct {
 	SentTotal, AcceptedTotal uint64
 }
 
-// How many counters are remembered. When sixteen hosts with preempt hear a slower master, each hears some forty adverts within the delay of the LAN, not in
-// the order of their times: with 32 remembered the Floor overtook some that were still on their way. These two fill the slot of a [Memory] to its end.
+// How many counters are remembered. When sixteen hosts with preempt and addresses of both families hear a slower master, each hears a hundred adverts and
+// more within the delay of the LAN, not in the order of their times, and sends a few itself: with 32 accepted ones remembered the Floor overtook others that
+// were still on their way. These two fill the slot of a [Memory] to its end.
 const (
-	sentMax     = 48
-	acceptedMax = 72
+	sentMax     = 32
+	acceptedMax = 88
 )
 
 // behindMax is how far, in milliseconds, a counter's time may be behind the newest: adverts of two masters cross on the way.
