@@ -11,16 +11,34 @@ import (
 
 // What one host must do at each step: the rules of spec/openbsd.md E.6 and E.7 and the choices of spec/wire.md, written down a second time.
 
+// slowed is the slowest claim that a timer of a host with c may have been set by: with net.inet.carp.demoteskew a demotion makes a host slower, and
+// its end does not move a timer.
+func (h *host) slowed(c claim) claim {
+	if h.w.scenario.DemoteSkew {
+		c.skew = max(c.skew, 240)
+	}
+	return c
+}
+
 func claimOf(n *engine.NodeView) claim { return claim{n.Advbase, n.Advskew, n.Demote} }
 
 // source is where the adverts of a carp come from: the carpdev's first address, else its own first.
-func (h *host) source(c *carp) netip.Addr {
+func (h *host) source(c *carp, six bool) netip.Addr {
 	for n := range h.links {
-		if h.links[n].Index == c.lan+2 && len(h.links[n].Addrs) > 0 {
-			return h.links[n].Addrs[0].Addr()
+		if h.links[n].Index == c.lan+2 {
+			for _, a := range h.links[n].Addrs {
+				if a.Addr().Is6() == six {
+					return a.Addr()
+				}
+			}
 		}
 	}
-	return h.w.scenario.VHosts[c.vhost].Addrs[0].Addr()
+	for _, a := range h.w.scenario.VHosts[c.vhost].Addrs {
+		if a.Addr().Is6() == six {
+			return a.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // check compares what a step did with what it had to do.
@@ -52,7 +70,11 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		heard = claim{ev.Payload[5], ev.Payload[2], ev.Payload[4]}
 		must = h.demands(now, hit, heard, ev)
 	case *engine.Sent:
-		h.outcomes(carpOf(ev.Carp), ev.Errno == config.OK)
+		family := 0
+		if ev.IPv6 {
+			family = 1
+		}
+		h.outcomes(carpOf(ev.Carp), family, ev.Errno == config.OK)
 	case *engine.Configure:
 		h.learn(now, &ev.Plan.Change)
 	case *engine.Links:
@@ -76,11 +98,16 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 				c.reset = now
 			}
 		}
-		if _, sent := ev.(*engine.Sent); b.Failing[0] && !a.Failing[0] && !sent {
-			c.failures = 0
-			if a.State != engine.Init { // there nothing can be found out
-				h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
+		for f := range a.Failing {
+			if _, sent := ev.(*engine.Sent); b.Failing[f] && !a.Failing[f] && !sent {
+				c.failures[f] = 0
+				if a.State != engine.Init { // there nothing can be found out
+					h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
+				}
 			}
+		}
+		if skew := h.slowed(claim{a.Advbase, c.skew, a.Demote}).skew; a.Demote > 0 && a.Advskew != skew || a.Demote == 0 && a.Advskew != c.skew {
+			h.w.fail("demoteskew", "host %d %s: advskew %d, demoted by %d: says %d", h.id, c.name, c.skew, a.Demote, a.Advskew)
 		}
 		if _, configured := ev.(*engine.Configure); configured && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised && a.Deadline > b.Deadline {
 			h.w.fail("no change puts an advert off", "host %d %s: from %d to %d", h.id, c.name, b.Deadline, a.Deadline)
@@ -88,7 +115,7 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		if a.Demote > b.Demote && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised {
 			h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote) // spec E.7
 		}
-		if a.State == engine.Init && a.Failing[0] {
+		if a.State == engine.Init && a.Failing != [2]bool{} {
 			h.w.fail("every cause of demotion can be undone", "host %d %s: demotes the host in INIT, where nothing can be found out", h.id, c.name)
 		}
 		if b.State == engine.Master && a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
@@ -133,22 +160,22 @@ func (h *host) linked() {
 }
 
 // outcomes: three failures in a row demote, and it takes three successes in a row at least to undo that, in whatever state (spec E.8).
-func (h *host) outcomes(n int, ok bool) {
+func (h *host) outcomes(n, f int, ok bool) {
 	c := &h.carps[n]
 	if h.before[n].State == engine.Init {
 		return
 	}
 	if ok {
-		c.failures, c.successes = 0, c.successes+1
+		c.failures[f], c.successes[f] = 0, c.successes[f]+1
 	} else {
-		c.failures, c.successes = c.failures+1, 0
+		c.failures[f], c.successes[f] = c.failures[f]+1, 0
 	}
 	b, a := &h.before[n], &h.nodes[n]
 	switch {
-	case a.Failing[0] && !b.Failing[0] && c.failures != 3, !a.Failing[0] && !b.Failing[0] && c.failures >= 3:
-		h.w.fail("demotion", "host %d %s: failing %t after %d failures", h.id, c.name, a.Failing[0], c.failures)
-	case b.Failing[0] && !a.Failing[0] && c.successes < 3:
-		h.w.fail("demotion", "host %d %s: has ceased to fail after %d successes", h.id, c.name, c.successes)
+	case a.Failing[f] && !b.Failing[f] && c.failures[f] != 3, !a.Failing[f] && !b.Failing[f] && c.failures[f] >= 3:
+		h.w.fail("demotion", "host %d %s: failing %t after %d failures", h.id, c.name, a.Failing[f], c.failures[f])
+	case b.Failing[f] && !a.Failing[f] && c.successes[f] < 3:
+		h.w.fail("demotion", "host %d %s: has ceased to fail after %d successes", h.id, c.name, c.successes[f])
 	}
 }
 
@@ -191,6 +218,9 @@ func (h *host) coincides(p *engine.Packet) bool {
 func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet) engine.State {
 	b, c := &h.before[n], &h.carps[n]
 	own, state := claimOf(b), b.State
+	if p.Src.Is4() {
+		c.heard4 = now
+	}
 	if overslept(b, now) {
 		state = engine.Backup // it gives way before it listens
 	}
@@ -207,8 +237,10 @@ func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet)
 			}
 			return engine.Master
 		}
-		if c.tie.yields(h.source(c), p.Src, isSealed(p.Payload)) {
-			return engine.Backup
+		if four := p.Src.Is4(); four || c.heard4 == 0 || !h.w.scenario.VHosts[c.vhost].has(0) || int64(now-c.heard4) > 3*own.interval() {
+			if c.tie.yields(h.source(c, !four), p.Src, isSealed(p.Payload)) {
+				return engine.Backup
+			}
 		}
 	}
 	return state
@@ -222,7 +254,7 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 	case a.State != must:
 		h.w.fail("preempt, demote, yield", "host %d %s with %+v was %v and is %v after hearing %+v; demanded: %v",
 			h.id, c.name, own, b.State, a.State, heard, must)
-	case must == engine.Master && b.State == engine.Backup && h.sendFails > 0 && h.probeFails == 0 && h.w.noise == 0:
+	case must == engine.Master && b.State == engine.Backup && h.sendFails != [2]int{} && h.probeFails == [2]int{} && h.w.noise == 0:
 		h.flapped(c, own)
 	case must == engine.Backup:
 		c.reset = now
@@ -261,6 +293,7 @@ func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	case b.State == engine.Init:
 		ok = a.State == engine.Backup && (configured || linked || made)
 	case a.State == engine.Master:
+		own.skew = min(own.skew, c.skew) // demoteskew may have made it slower since the wait began
 		ok = configured || int64(now-c.reset) >= own.masterDown()
 	default: // a master whose own timer is more than an interval late, and so more than two since its last advert
 		ok = configured || int64(now-c.sent) > own.interval()
@@ -345,7 +378,7 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	b := f.Packet[len(f.Packet)-wire.Size:]
 	said := claim{b[5], b[2], b[4]}
 	own := claimOf(&h.nodes[n])
-	ok := said == own || said == claim{own.base, own.skew, h.before[n].Demote}
+	ok := said == own || said == claimOf(&h.before[n]) || said == claim{own.base, own.skew, h.before[n].Demote}
 	if _, between := h.demoteRange(n); between {
 		ok = ok || said.base == own.base && said.skew == own.skew
 	}
@@ -378,8 +411,10 @@ func (h *host) demotionAdds() {
 		if h.nodes[n].Suppressed {
 			sum++
 		}
-		if h.nodes[n].Failing[0] {
-			sum++
+		for _, failing := range h.nodes[n].Failing {
+			if failing {
+				sum++
+			}
 		}
 	}
 	sum = min(sum, 255)
@@ -399,7 +434,7 @@ func (h *host) watch(gen uint32) {
 	next := now + engine.Instant(60*second)
 	for n := range h.nodes {
 		a, c := &h.nodes[n], &h.carps[n]
-		own := claimOf(a)
+		own := h.slowed(claimOf(a))
 		slack := engine.Instant(3*h.late + 2*millisecond)
 		if h.woken != 0 && now-h.woken < engine.Instant(2*own.interval())+slack {
 			slack += engine.Instant(own.interval()) // it may wait an interval more when it finds itself late

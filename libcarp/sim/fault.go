@@ -23,7 +23,7 @@ const (
 	CarrierLost                   // of one of the carpdevs
 	CarpdevGone                   // and back
 	Renumber                      // the carpdev has another address
-	SendFails                     // N 1: probes fail too
+	SendFails                     // N odd: probes fail too; N/2 0: over both families, 1: IPv4, 2: IPv6
 	SendFlaky                     // every other time, by chance
 	NoLink                        // the carp's link cannot be made
 	Deaf                          // net.inet.carp.allow=0
@@ -146,8 +146,10 @@ func (s *Scenario) suit(r random, f *Fault, shortest int64, uneven bool) bool {
 		f.For, f.N = 0, int64(vhost.Advbase)+r.below(6)
 	case SetPreempt, SetState:
 		f.For, f.N = 0, r.below(2)
-	case Crash, SendFails, Sleep, PeerCrash:
+	case Crash, Sleep, PeerCrash:
 		f.N = r.below(2)
+	case SendFails:
+		f.N = r.below(6)
 	case Demotion:
 		f.N = r.between(1, 3)
 	case LateTimers:
@@ -318,8 +320,12 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 		h.renumbered += by
 		h.relink()
 	case SendFails:
-		h.sendFails += by
-		h.probeFails += by * int(f.N)
+		for family := range h.sendFails {
+			if f.N>>1 != int64(2-family) { // 0: over both, 1: IPv4, 2: IPv6
+				h.sendFails[family] += by
+				h.probeFails[family] += by * int(f.N&1)
+			}
+		}
 	case SendFlaky:
 		h.flaky += by
 	case NoLink:

@@ -79,7 +79,7 @@ func (w *World) settle() {
 // failing reports whether a host still believes that it cannot send.
 func (w *World) failing() bool {
 	for id := range w.stations {
-		if h := w.stations[id].host; h != nil && h.up && slices.ContainsFunc(h.nodes, func(n engine.NodeView) bool { return n.Failing[0] }) {
+		if h := w.stations[id].host; h != nil && h.up && slices.ContainsFunc(h.nodes, func(n engine.NodeView) bool { return n.Failing != [2]bool{} }) {
 			return true
 		}
 	}

@@ -8,14 +8,16 @@ import (
 
 // A Scenario is what a seed picks: a topology, and faults with their times.
 type Scenario struct {
-	Seed   uint64
-	LANs   int
-	Delay  int64 // the longest on the LANs, in nanoseconds
-	VHosts []VHostPlan
-	Hosts  []HostPlan
-	Peers  []PeerPlan
-	Faults []Fault
-	Calm   int64 // when the last fault is over, in nanoseconds since the beginning
+	Seed       uint64
+	LANs       int
+	Delay      int64 // the longest on the LANs, in nanoseconds
+	Replay     int   // net.inet.carp.replay of all hosts
+	DemoteSkew bool  // net.inet.carp.demoteskew of all hosts
+	VHosts     []VHostPlan
+	Hosts      []HostPlan
+	Peers      []PeerPlan
+	Faults     []Fault
+	Calm       int64 // when the last fault is over, in nanoseconds since the beginning
 }
 
 // A VHostPlan is a virtual host.
@@ -91,10 +93,16 @@ func NewScenario(seed uint64) *Scenario {
 				}
 			}
 		}
+		families := pick[int64](r, 1, 1, 1, 2, 3, 3) // bit 0: IPv4, bit 1: IPv6
 		for a := range pick[int64](r, 1, 1, 2, 5) {
-			v.Addrs = append(v.Addrs, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(v.LAN), 200 + byte(a), v.VHID}), 24))
+			if families&1 != 0 {
+				v.Addrs = append(v.Addrs, shared(v.LAN, 200+byte(a), v.VHID, false))
+			}
+			if families&2 != 0 {
+				v.Addrs = append(v.Addrs, shared(v.LAN, 200+byte(a), v.VHID, true))
+			}
 		}
-		v.Extra = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(v.LAN), 250, v.VHID}), 24)
+		v.Extra = shared(v.LAN, 250, v.VHID, families == 2)
 		s.VHosts = append(s.VHosts, v)
 	}
 	preempt := pick[int64](r, 0, 50, 100)
@@ -132,6 +140,10 @@ func NewScenario(seed uint64) *Scenario {
 		s.Hosts = append(s.Hosts, h)
 	}
 	s.pickPeers(r, ties)
+	if s.Replay = int(pick[int64](r, 0, 1, 1, 1, 2, 2)); s.Replay == 2 && len(s.Peers) > 0 {
+		s.Replay = 1
+	}
+	s.DemoteSkew = r.chance(20)
 	shortest, longest := s.intervals()
 	s.Delay = r.below(min(50*millisecond, shortest/3))
 	for n := range s.Hosts {
@@ -156,6 +168,9 @@ func (s *Scenario) pickPeers(r random, ties bool) {
 			if r.chance(30) {
 				dialect = pick(r, Dialects...)
 			}
+			if !plan.has(0) && !dialect.SendsIPv6 { // nobody would hear it
+				dialect = OpenBSD
+			}
 			if dialect.NeedsBase && plan.Advbase == 0 {
 				plan.Advbase = 1
 			}
@@ -172,6 +187,24 @@ func (s *Scenario) pickPeers(r random, ties bool) {
 			s.Peers = append(s.Peers, p)
 		}
 	}
+}
+
+// shared is an address of a virtual host.
+func shared(lan int, n, vhid byte, six bool) netip.Prefix {
+	if six {
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 1: byte(lan), 14: n, 15: vhid}), 64)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(lan), n, vhid}), 24)
+}
+
+// has reports whether a virtual host has addresses of IPv4 (0) or IPv6 (1), and so adverts over it.
+func (v *VHostPlan) has(family int) bool {
+	for _, a := range v.Addrs {
+		if a.Addr().Is6() == (family == 1) {
+			return true
+		}
+	}
+	return false
 }
 
 // wallClock: most are right, give or take a minute; some are of 1970, 2025 or 2055.
@@ -210,7 +243,7 @@ func (s *Scenario) intervals() (shortest, longest int64) {
 // String tells a scenario in words.
 func (s *Scenario) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d LANs, delay up to %d us\n", s.Seed, s.LANs, s.Delay/microsecond)
+	fmt.Fprintf(&b, "seed %d: %d LANs, delay up to %d us, replay %d, demoteskew %t\n", s.Seed, s.LANs, s.Delay/microsecond, s.Replay, s.DemoteSkew)
 	for n, v := range s.VHosts {
 		fmt.Fprintf(&b, "  virtual host %d: LAN %d vhid %d advbase %d %v\n", n, v.LAN, v.VHID, v.Advbase, v.Addrs)
 	}

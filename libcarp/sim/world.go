@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
 
 	"carp/libcarp/wire"
 )
@@ -51,6 +52,7 @@ type World struct {
 	mischief Mischief
 	accepted uint64 // adverts accepted by our hosts
 	refused  uint64 // first-delivered adverts of live hosts that were refused for their clocks
+	crowded  uint64 // those that were refused in a crowd
 	agree    bool   // the clocks of all hosts are close to each other, and stay so
 }
 
@@ -73,6 +75,16 @@ type frame struct {
 	damaged bool
 	attack  bool // sent by the attacker
 }
+
+// parts returns what the IP header says, and what follows it.
+func (f *frame) parts() (src netip.Addr, ttl int, payload []byte) {
+	if f.six() {
+		return netip.AddrFrom16([16]byte(f.buf[8:24])), int(f.buf[7]), f.buf[wire.IPv6Header:f.size]
+	}
+	return netip.AddrFrom4([4]byte(f.buf[12:16])), int(f.buf[8]), f.buf[wire.IPv4Header:f.size]
+}
+
+func (f *frame) six() bool { return f.buf[0]>>4 == 6 }
 
 // newWorld makes a world of which nothing has happened yet.
 func newWorld(s *Scenario) *World {
@@ -295,7 +307,7 @@ func (w *World) damage(f *frame) {
 		f.size -= int(1 + w.random.below(wire.Size))
 	case 1:
 		at := 8 // TTL
-		if f.buf[0]>>4 == 6 {
+		if f.six() {
 			at = 7
 		}
 		f.buf[at]--
