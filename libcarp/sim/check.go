@@ -54,7 +54,8 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		h.stats = stats
 		if refused {
 			h.unchanged(now, effects)
-			if h.coincides(ev) {
+			if !h.frame.attack && h.frame.from != h.id && h.coincides(ev) {
+				h.w.coincident++
 				h.w.disturbed()
 			}
 			break

@@ -40,6 +40,7 @@ const (
 	Slow                          // the delay is up to N ns
 	Corrupt                       // N percent
 	Echo                          // N percent come back to their sender
+	Attack                        // by somebody without the key; N: see Alters
 	PeerCrash                     // N 1: politely
 	PeerDemotion                  // by N
 	faultKinds
@@ -47,7 +48,7 @@ const (
 
 var faultNames = [faultKinds]string{"advskew", "advbase", "preempt", "state", "down", "other pass phrase", "other addresses", "crash", "restart",
 	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "snapshot restored", "loss", "one-way cut",
-	"partition", "twice", "mixed", "slow", "corrupt", "echo", "peer crash", "peer demotion"}
+	"partition", "twice", "mixed", "slow", "corrupt", "echo", "attack", "peer crash", "peer demotion"}
 
 func (k FaultKind) String() string { return faultNames[k] }
 
@@ -55,6 +56,15 @@ func (k FaultKind) String() string { return faultNames[k] }
 func (k FaultKind) noisy() bool {
 	switch k {
 	case OtherAddrs, SendFlaky, Deaf, LateTimers, Loss, OneWay, Corrupt:
+		return true
+	}
+	return false
+}
+
+// heard: whoever lives goes on hearing what the attacker hears.
+func (k FaultKind) heard() bool {
+	switch k {
+	case SetAdvskew, SetPreempt, SetState, Crash, Restart, Renumber, SendFails, Demotion, LateTimers, WallStep, Twice, Mixed, Slow, Attack:
 		return true
 	}
 	return false
@@ -97,7 +107,10 @@ func (s *Scenario) pickFaults(r random, shortest, longest int64, uneven bool) {
 	var enabled []FaultKind
 	share := pick[int64](r, 10, 30, 60)
 	for k := range faultKinds {
-		if r.chance(share) || k == SetAdvbase && uneven {
+		if s.Attentive && k != Attack && (!k.heard() || !r.chance(70)) {
+			continue
+		}
+		if r.chance(share) || k == Attack && s.Attentive || k == SetAdvbase && uneven {
 			enabled = append(enabled, k)
 		}
 	}
@@ -119,7 +132,10 @@ func (s *Scenario) pickFaults(r random, shortest, longest int64, uneven bool) {
 		if !s.suit(r, &f, shortest, uneven) {
 			continue
 		}
-		if f.Kind.mayStay() && r.chance(10) {
+		if s.Attentive && (f.Kind == Crash || f.Kind == Restart) {
+			f.N, f.For = 0, forever // nobody misses what the attacker hears and comes back
+			s.Calm = max(s.Calm, f.At)
+		} else if f.Kind.mayStay() && r.chance(10) {
 			f.For = forever
 			s.Calm = max(s.Calm, f.At)
 		} else {
@@ -148,6 +164,11 @@ func (s *Scenario) suit(r random, f *Fault, shortest int64, uneven bool) bool {
 		f.For, f.N = 0, r.below(2)
 	case Crash, Sleep, PeerCrash:
 		f.N = r.below(2)
+	case Attack:
+		f.At += 2 * second
+		if f.N = r.below(16); s.Attentive {
+			f.N &^= Interferes
+		}
 	case SendFails:
 		f.N = r.below(6)
 	case Demotion:
@@ -203,7 +224,7 @@ func (w *World) end(n int) {
 
 // inflict begins (by 1) or ends (by -1) a fault.
 func (w *World) inflict(f *Fault, by int) {
-	if f.Kind.noisy() {
+	if f.Kind.noisy() || f.Kind == Attack && !w.scenario.harmless(f) {
 		w.noise += by
 	}
 	w.quietSince = w.now
@@ -218,6 +239,11 @@ func (w *World) inflict(f *Fault, by int) {
 	switch {
 	case f.Kind >= PeerCrash:
 		w.inflictPeer(w.stations[f.Host].peer, f, by)
+	case f.Kind == Attack:
+		w.network()
+		if by > 0 {
+			w.attack(w.active[len(w.active)-1])
+		}
 	case f.Kind >= Loss:
 		w.network()
 	default:
@@ -242,7 +268,7 @@ func (w *World) inflictPeer(p *peer, f *Fault, by int) {
 func (w *World) network() {
 	for n := range w.lans {
 		l := &w.lans[n]
-		l.loss, l.twice, l.corrupt, l.echo, l.mixed, l.delay = 0, 0, 0, 0, false, l.usual
+		l.loss, l.twice, l.corrupt, l.echo, l.mixed, l.delay, l.interferes = 0, 0, 0, 0, false, l.usual, 0
 		clear(l.side)
 		clear(l.cut)
 	}
@@ -262,6 +288,10 @@ func (w *World) network() {
 			l.mixed = true
 		case Slow:
 			l.delay = f.N
+		case Attack:
+			if f.N&Interferes != 0 {
+				l.interferes = max(l.interferes, f.At+f.For)
+			}
 		case OneWay:
 			l.cut[f.Host*len(w.stations)+int(f.N)] = 1
 		case Partition:

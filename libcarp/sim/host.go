@@ -82,9 +82,10 @@ type carp struct {
 	flaps               int            // takeovers from a master that was heard, while adverts alone fail, since the last fault
 
 	sentCounters
-	recent    recent  // when adverts of ours were accepted
-	delivered history // counters of adverts, whatever became of them
-	lifts     []lift  // by station
+	recent    recent              // when adverts of ours were accepted
+	delivered history             // counters of adverts, whatever became of them
+	all       map[uint64]struct{} // of them, where there is an attacker
+	lifts     []lift              // by station
 
 	downs, strangers, extra int // counted faults: down, other pass phrase, other addresses
 

@@ -8,12 +8,15 @@ import (
 
 // A Result is how a scenario ended.
 type Result struct {
-	Violation *Violation // nil: every rule held
-	Hash      uint64
-	Events    uint64 // adverts sent and delivered, outcomes of sends, ticks
-	Accepted  uint64 // adverts that our hosts accepted
-	Refused   uint64 // adverts of live hosts that our hosts refused for their clocks
-	Time      int64  // simulated, in nanoseconds
+	Violation  *Violation // nil: every rule held
+	Hash       uint64
+	Events     uint64 // adverts sent and delivered, outcomes of sends, ticks
+	Accepted   uint64 // adverts that our hosts accepted
+	Refused    uint64 // first-delivered adverts of live hosts that our hosts refused before these had heard them
+	Crowded    uint64 // the same in a crowd
+	Coincident uint64 // and for a counter of their own
+	Attacks    uint64 // packets that the attacker sent
+	Time       int64  // simulated, in nanoseconds
 }
 
 // Run runs a scenario. The trace may be nil.
@@ -22,7 +25,10 @@ func Run(s *Scenario, mischief Mischief, trace func(at int64, line string)) Resu
 	w.Trace, w.mischief = trace, mischief
 	w.run(s.Calm)
 	w.settle()
-	return Result{w.failure, w.hash, w.Events, w.accepted, w.refused, w.now}
+	return Result{
+		Violation: w.failure, Hash: w.hash, Events: w.Events, Accepted: w.accepted, Refused: w.refused, Crowded: w.crowded, Coincident: w.coincident,
+		Attacks: w.tape.sent, Time: w.now,
+	}
 }
 
 // settle lets the cluster come to rest after the last fault, and sees that it does: within the protocol's bound the one right master, and

@@ -13,10 +13,13 @@ type Scenario struct {
 	Delay      int64 // the longest on the LANs, in nanoseconds
 	Replay     int   // net.inet.carp.replay of all hosts
 	DemoteSkew bool  // net.inet.carp.demoteskew of all hosts
+	Attentive  bool  // every host of ours hears all that an attacker hears, and there are no others
+	Judged     bool  // attacks are judged as if they had to fail
 	VHosts     []VHostPlan
 	Hosts      []HostPlan
 	Peers      []PeerPlan
 	Faults     []Fault
+	storm      bool  // what is picked is a storm
 	Calm       int64 // when the last fault is over, in nanoseconds since the beginning
 }
 
@@ -77,13 +80,22 @@ func (v *VHostPlan) slowest(s *Scenario) int64 {
 }
 
 // NewScenario picks everything.
-func NewScenario(seed uint64) *Scenario {
+func NewScenario(seed uint64) *Scenario { return newScenario(seed, false) }
+
+// NewStorm picks a small cluster and everything that can make its clocks and memories differ, a lot of it.
+func NewStorm(seed uint64) *Scenario { return newScenario(seed, true) }
+
+func newScenario(seed uint64, storm bool) *Scenario {
 	r := newRandom(seed, 1)
-	s := &Scenario{Seed: seed, LANs: int(pick[int64](r, 1, 1, 1, 2, 3))}
+	s := &Scenario{Seed: seed, LANs: int(pick[int64](r, 1, 1, 1, 2, 3)), storm: storm}
 	hosts := pick[int64](r, 1, 2, 2, 2, 3, 3, 4, 5, r.between(1, 16))
+	vhosts := pick[int64](r, 1, 1, 2, 3, 4)
+	if storm {
+		s.LANs, hosts, vhosts = 1, pick[int64](r, 2, 2, 2, 3, 3, 4), pick[int64](r, 1, 1, 1, 2)
+	}
 	uneven := r.chance(30) // advbase
 	ties := r.chance(30)
-	for n := range pick[int64](r, 1, 1, 2, 3, 4) {
+	for n := range vhosts {
 		v := VHostPlan{LAN: int(r.below(int64(s.LANs))), VHID: uint8(n + 10), Advbase: uint8(pick[int64](r, 0, 1, 1, 1, 1, 2, 3, 10)), Pass: pick(r, "", "secret", "a pass phrase of more than 19")}
 		if r.chance(50) { // LANs have vhids of their own
 			v.VHID = 1
@@ -109,7 +121,7 @@ func NewScenario(seed uint64) *Scenario {
 	late := pick(r, 0, millisecond, 5*millisecond, 30*millisecond)
 	drift := pick[int64](r, 0, 0, 200, 500)
 	unnumbered := r.chance(10)
-	synchronized := r.chance(60) // by NTP
+	synchronized := r.chance(60) && !storm // by NTP
 	for n := range hosts {
 		h := HostPlan{
 			Boot: r.below(5 * second), Uptime: second + r.below(1e6*second), Wall: wallClock(r), Drift: r.between(-drift, drift), Late: late,
@@ -139,7 +151,9 @@ func NewScenario(seed uint64) *Scenario {
 		}
 		s.Hosts = append(s.Hosts, h)
 	}
-	s.pickPeers(r, ties)
+	if s.Attentive = r.chance(20) && !storm; !s.Attentive {
+		s.pickPeers(r, ties)
+	}
 	if s.Replay = int(pick[int64](r, 0, 1, 1, 1, 2, 2)); s.Replay == 2 && len(s.Peers) > 0 {
 		s.Replay = 1
 	}

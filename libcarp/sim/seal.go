@@ -72,7 +72,7 @@ func (h *host) hears(c *carp, f *frame, counter uint64) {
 }
 
 // refuses looks at an advert of a live host with our key that was refused for its counter. That is right when it was delivered before, or was on its
-// way for a second, or when its sender's clock is behind and it has not heard us since; then our next advert lifts it. It is wrong otherwise.
+// way for a second, or the attacker kept it back, or when its sender's clock is behind and it has not heard us since; then our next advert lifts it. It is wrong otherwise.
 //
 // A sender that hears nobody is left out: the drift of its clock is not undone, and nothing tells its adverts from a recording.
 //
@@ -85,7 +85,7 @@ func (h *host) hears(c *carp, f *frame, counter uint64) {
 // its own, should A be silent for three intervals, makes what A sends later old for B. A is lifted by B's next advert.
 func (h *host) refuses(n int, f *frame, counter uint64) {
 	c := &h.carps[n]
-	if f.attack || f.damaged || f.from == h.id || c.delivered.has(counter) || h.w.now-f.sent > allowance*millisecond {
+	if f.attack || f.damaged || f.from == h.id || c.delivered.has(counter) || h.w.now-f.sent > allowance*millisecond || h.w.lans[c.lan].interferes != 0 {
 		return
 	}
 	if int(f.from) >= len(h.w.scenario.Hosts) {
@@ -103,7 +103,8 @@ func (h *host) refuses(n int, f *frame, counter uint64) {
 		h.w.crowded++
 		return
 	}
-	heard := hears && l.known && l.at < f.sent && l.step == f.step && h.track.ahead-l.ahead <= allowance
+	ahead := max(h.track.ahead, h.before[n].Newest-h.w.now/millisecond) // a restored snapshot may have a later newest
+	heard := hears && l.known && l.at < f.sent && l.step == f.step && ahead-l.ahead <= allowance
 	if heard || h.w.agree {
 		h.w.fail("a live peer is not refused", "host %d %s: station %d's advert %#x that was sent at %d; it had heard us %t (%+v), clocks agree %t; newest %d, accepted %d",
 			h.id, c.name, f.from, counter, f.sent, heard, l, h.w.agree, h.before[n].Newest, h.before[n].Accepted)
@@ -158,6 +159,8 @@ func (h *host) sealed(p *engine.Packet, before, after *config.Stats, accepted bo
 	}
 	c, counter := &h.carps[n], binary.BigEndian.Uint64(p.Payload[8:16])
 	switch {
+	case accepted && h.frame.attack:
+		h.attacked(c, counter, isSealed(p.Payload))
 	case accepted && isSealed(p.Payload):
 		c.recent.add(h.w.now)
 		h.hears(c, h.frame, counter)
@@ -166,6 +169,12 @@ func (h *host) sealed(p *engine.Packet, before, after *config.Stats, accepted bo
 	}
 	if accepted || !h.frame.attack && !h.frame.damaged {
 		c.delivered.add(counter)
+		if h.w.recording && accepted && isSealed(p.Payload) {
+			if c.all == nil {
+				c.all = map[uint64]struct{}{}
+			}
+			c.all[counter] = struct{}{}
+		}
 	}
 }
 
@@ -231,7 +240,7 @@ func (h *host) forgets() {
 	h.track.step++
 	for n := range h.carps {
 		c := &h.carps[n]
-		c.sentCounters, c.delivered, c.lifts = sentCounters{}, history{}, nil
+		c.sentCounters, c.delivered, c.all, c.lifts = sentCounters{}, history{}, nil, nil
 	}
 }
 

@@ -49,11 +49,14 @@ type World struct {
 	quietSince int64 // when anything changed last of what the hosts are judged by
 	lastFault  int64 // when the last fault began or ended
 
-	mischief Mischief
-	accepted uint64 // adverts accepted by our hosts
-	refused  uint64 // first-delivered adverts of live hosts that were refused for their clocks
-	crowded  uint64 // those that were refused in a crowd
-	agree    bool   // the clocks of all hosts are close to each other, and stay so
+	mischief   Mischief
+	accepted   uint64 // adverts accepted by our hosts
+	refused    uint64 // first-delivered adverts of live hosts that were refused for their clocks
+	coincident uint64 // those that had a counter of the receiver's
+	crowded    uint64 // those that were refused in a crowd
+	tape       tape
+	recording  bool // there is an attacker
+	agree      bool // the clocks of all hosts are close to each other, and stay so
 }
 
 // A station is a host of ours or a peer.
@@ -106,6 +109,7 @@ func newWorld(s *Scenario) *World {
 	}
 	for n, f := range s.Faults {
 		if !f.off {
+			w.recording = w.recording || f.Kind == Attack
 			w.push(f.At, faultBegins, int32(n), 0, 0)
 			if f.For > 0 && f.For < forever {
 				w.push(f.At+f.For, faultEnds, int32(n), 0, 0)
@@ -175,6 +179,8 @@ func (w *World) handle(it *item) {
 		w.stations[it.who].host.retry(it.gen)
 	case watch:
 		w.stations[it.who].host.watch(it.gen)
+	case attackGoesOn:
+		w.attack(int(it.who))
 	case audit:
 		v := &w.vhosts[it.who]
 		v.audit(w)
@@ -234,7 +240,8 @@ type lan struct {
 
 	// what is wrong with it, in percent
 	loss, twice, corrupt, echo int64
-	mixed                      bool // frames may overtake each other
+	mixed                      bool  // frames may overtake each other
+	interferes                 int64 // until when the attacker delays and drops; 0: he does not
 
 	side    []uint64 // which sides of the partitions each station is on
 	cut     []int8   // [from·stations+to] one-way cuts
@@ -253,6 +260,9 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 	w.mix(uint64(packet[len(packet)-wire.Size+2])<<16 | uint64(packet[len(packet)-wire.Size+4])<<8 | uint64(packet[len(packet)-1]))
 	i := w.newFrame(l.n, packet)
 	w.sign(i, from)
+	if w.recording {
+		w.tape.record(w.now, l.n, packet)
+	}
 	for _, to := range l.members {
 		if to == from {
 			if w.random.chance(l.echo) && w.stations[to].host != nil {
@@ -261,6 +271,9 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 			continue
 		}
 		if l.side[from] != l.side[to] || l.cut[int(from)*len(w.stations)+int(to)] > 0 || w.random.chance(l.loss) {
+			continue
+		}
+		if w.interfered(l, to, i) {
 			continue
 		}
 		if w.random.chance(l.corrupt) {
