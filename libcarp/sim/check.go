@@ -279,7 +279,7 @@ func (h *host) flapped(c *carp, own claim) {
 	}
 }
 
-// explain: no takeover and no yielding without a cause.
+// explain: no takeover and no yielding without a cause. Silence is a cause, and so is a master that is refused: when that may happen, see host.refuses.
 func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
 	own := claimOf(b)

@@ -164,9 +164,7 @@ func (h *host) boot(first bool) {
 	h.nodes = h.engine.Nodes(h.nodes[:0])
 	h.feed(&engine.Links{Clock: h.clock(), Links: h.makeLinks()})
 	if first {
-		if h.w.scenario.Replay != 1 {
-			h.sysctl("replay", h.w.scenario.Replay)
-		}
+		h.sysctl("replay", h.w.mischief.replay(h))
 		if h.w.scenario.DemoteSkew {
 			h.sysctl("demoteskew", 1)
 		}
