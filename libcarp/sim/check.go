@@ -380,8 +380,9 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	said := claim{b[5], b[2], b[4]}
 	own := claimOf(&h.nodes[n])
 	ok := said == own || said == claimOf(&h.before[n]) || said == claim{own.base, own.skew, h.before[n].Demote}
-	if _, between := h.demoteRange(n); between {
-		ok = ok || said.base == own.base && said.skew == own.skew
+	if said.base == own.base && !ok {
+		slowed := h.slowed(own)
+		ok = (said.skew == own.skew || said.skew == slowed.skew) && (h.oneByOne() || int(own.demote) > int(h.before[n].Demote)+1)
 	}
 	if f.BowOut {
 		ok = said.bowsOut() && !c.answers
@@ -399,10 +400,19 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	c.sent = h.local()
 }
 
-// demoteRange: a change of several interfaces at once demotes by one after the other.
-func (h *host) demoteRange(n int) (by int, several bool) {
-	by = int(h.nodes[n].Demote) - int(h.before[n].Demote)
-	return by, by > 1
+// oneByOne: a change of several causes at once demotes by one after the other, and is said meanwhile. A host that loses a carrier is demoted for each carp,
+// and ceases to be for those that could not send.
+func (h *host) oneByOne() bool {
+	changes := 0
+	for n := range h.nodes {
+		b, a := &h.before[n], &h.nodes[n]
+		for _, changed := range []bool{b.Suppressed != a.Suppressed, b.Failing[0] != a.Failing[0], b.Failing[1] != a.Failing[1]} {
+			if changed {
+				changes++
+			}
+		}
+	}
+	return changes > 1
 }
 
 // demotionAdds: the demotion is the sum of the causes that there are, and nothing else.
