@@ -106,3 +106,13 @@ func TestAttacksAreJudged(t *testing.T) {
 		}
 	}
 }
+
+// Seeds that broke a rule once: of the engine or of the simulator, as git log tells.
+func TestKept(t *testing.T) {
+	for _, seed := range []uint64{1795562114075275984, 1795562273379631463} {
+		try(t, seed)
+	}
+	for _, seed := range []uint64{31857, 33278} {
+		tryScenario(t, NewStorm(seed), "TestStorm$")
+	}
+}
