@@ -185,6 +185,16 @@ func TestDemotionOfOtherGroups(t *testing.T) {
 	h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
 	h.wait(3 * second)
 	h.must("carp1 create carpdev em1 vhid 2 alias 192.168.1.11/24")
+	if got := brief(h.last); !strings.Contains(got, "advert 1/0/1") {
+		t.Errorf("its own group is demoted, and carp0 says: %s", got)
+	}
+	em1.Running = true
+	h.setLinks(em0(1), em1)
+	if got := brief(h.last); strings.Contains(got, "advert") {
+		t.Errorf("the demotion of its own group ends: %s", got)
+	}
+	em1.Running = false
+	h.setLinks(em0(1), em1)
 	h.e.carps["carp1"].cfg.Groups = []string{"dmz"} // no word does that yet
 	h.e.recount()
 	if d := h.e.carps["carp0"].demotion; h.e.Demotion("dmz") != 1 || h.e.Demotion("carp") != 0 || d != 0 {
@@ -214,6 +224,68 @@ func TestDemotionOfOtherGroups(t *testing.T) {
 	}
 	if got, want := h.e.carps["carp0"].nodes[0].deadline, h.now+second; got != want {
 		t.Errorf("next advert at %d, want %d", got, want)
+	}
+}
+
+type fixed uint64
+
+func (f fixed) Uint64() uint64 { return uint64(f) }
+
+func TestIPIdentification(t *testing.T) {
+	h := newBackup(t, "")
+	h.e.random = fixed(0x1234_5678_9abc_def0)
+	for _, f := range h.wait(3 * second) {
+		if s, ok := f.(*SendAdvert); ok && (s.Packet[4] != 0x9a || s.Packet[5] != 0xbc) {
+			t.Errorf("id %x", s.Packet[4:6])
+		}
+	}
+}
+
+// How many errors are borne, and how sure a backup has to be before it believes that it can send again.
+func TestSendErrorLimits(t *testing.T) {
+	h := newMaster(t, "")
+	c := h.e.carps["carp0"]
+	c.nodes = append(c.nodes, &node{carp: c, vhid: 2, slot: -1})
+	for i := 1; i <= 6; i++ {
+		if c.failing {
+			t.Fatalf("fails after %d errors of two nodes", i-1)
+		}
+		h.step(&Sent{Carp: "carp0", Errno: config.EINVAL})
+	}
+	if !c.failing {
+		t.Fatal("six errors of two nodes are borne")
+	}
+	h.e.recover(c, h.now)
+	if c.failing || c.sendErrors != 0 {
+		t.Errorf("recovered with %d errors", c.sendErrors)
+	}
+	for _, w := range []struct {
+		recovered, now Instant
+		probes         int
+	}{
+		{0, 10 * second, 0}, // never before, on a machine that has just booted
+		{10 * second, 70*second - 1, 6},
+		{10 * second, 70 * second, 0},
+	} {
+		c.recovered, c.probes = w.recovered, 0
+		h.e.fail(c, w.now)
+		if c.probes != w.probes {
+			t.Errorf("recovered at %d, fails at %d: %d probes, want %d", w.recovered, w.now, c.probes, w.probes)
+		}
+		h.e.recover(c, w.now)
+	}
+}
+
+func TestNextProbe(t *testing.T) {
+	h := newBackup(t, "")
+	h.must("carp1 create carpdev em0 vhid 2 alias 192.168.1.11/24")
+	a, b := h.e.carps["carp0"], h.e.carps["carp1"]
+	for _, at := range [][2]Instant{{5, 7}, {7, 5}} {
+		a.probeAt, b.probeAt = at[0], at[1]
+		h.e.failing = []*carp{a, b}
+		if got := h.e.nextProbe(); got != 5 {
+			t.Errorf("%v: %d, want 5", at, got)
+		}
 	}
 }
 
