@@ -76,7 +76,7 @@ func TestSeveralNodes(t *testing.T) {
 func TestLateAgain(t *testing.T) {
 	h := newBackup(t, "")
 	for range 2 {
-		h.now = h.e.Deadline() + second/2
+		h.now = h.e.carps["carp0"].nodes[0].deadline + second/2
 		h.step(&Tick{})
 		h.want("carp0", Backup)
 		h.hear(peer{base: 1})
@@ -164,7 +164,7 @@ func TestHeard(t *testing.T) {
 	}
 	h.e.clock.offset = 1e9 - millis(h.now) - 1000
 	before := h.e.clock
-	h.step(peer{base: 1}.packet())
+	h.step(peer{base: 1, counter: 1e9<<24 | 0xffffff}.packet()) // a second ahead, if it were a time
 	if h.e.clock != before {
 		t.Error("an unsealed advert moves the clock")
 	}
