@@ -76,7 +76,7 @@ func TestSeveralNodes(t *testing.T) {
 func TestLateAgain(t *testing.T) {
 	h := newBackup(t, "")
 	for range 2 {
-		h.now = h.e.Deadline() + second/2
+		h.now = h.e.carps["carp0"].nodes[0].deadline + second/2
 		h.step(&Tick{})
 		h.want("carp0", Backup)
 		h.hear(peer{base: 1})
@@ -166,7 +166,7 @@ func TestHeard(t *testing.T) {
 	}
 	h.e.clock.offset = 1e9 - millis(h.now) - 1000
 	before := h.e.clock
-	h.step(peer{base: 1}.packet())
+	h.step(peer{base: 1, counter: 1e9<<24 | 0xffffff}.packet()) // a second ahead, if it were a time
 	if h.e.clock != before {
 		t.Error("an unsealed advert moves the clock")
 	}
@@ -187,6 +187,16 @@ func TestDemotionOfOtherGroups(t *testing.T) {
 	h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
 	h.wait(3 * second)
 	h.must("carp1 create carpdev em1 vhid 2 alias 192.168.1.11/24")
+	if got := brief(h.last); !strings.Contains(got, "advert 1/0/1") {
+		t.Errorf("its own group is demoted, and carp0 says: %s", got)
+	}
+	em1.Running = true
+	h.setLinks(em0(1), em1)
+	if got := brief(h.last); strings.Contains(got, "advert") {
+		t.Errorf("the demotion of its own group ends: %s", got)
+	}
+	em1.Running = false
+	h.setLinks(em0(1), em1)
 	h.must("carp1 group dmz -group carp")
 	if d := h.e.carps["carp0"].demotion; h.e.Demotion("dmz") != 1 || h.e.Demotion("carp") != 0 || d != 0 {
 		t.Errorf("dmz %d, carp %d, carp0 %d; want 1, 0, 0", h.e.Demotion("dmz"), h.e.Demotion("carp"), d)
@@ -215,6 +225,69 @@ func TestDemotionOfOtherGroups(t *testing.T) {
 	}
 	if got, want := h.e.carps["carp0"].nodes[0].deadline, h.now+second; got != want {
 		t.Errorf("next advert at %d, want %d", got, want)
+	}
+}
+
+type fixed uint64
+
+func (f fixed) Uint64() uint64 { return uint64(f) }
+
+func TestIPIdentification(t *testing.T) {
+	h := newBackup(t, "")
+	h.e.random = fixed(0x1234_5678_9abc_def0)
+	for _, f := range h.wait(3 * second) {
+		if s, ok := f.(*SendAdvert); ok && (s.Packet[4] != 0x9a || s.Packet[5] != 0xbc) {
+			t.Errorf("id %x", s.Packet[4:6])
+		}
+	}
+}
+
+// How many errors are borne, and how sure a backup has to be before it believes that it can send again.
+func TestSendErrorLimits(t *testing.T) {
+	h := newMaster(t, "")
+	c := h.e.carps["carp0"]
+	c.nodes = append(c.nodes, &node{carp: c, vhid: 2, slot: -1})
+	for i := 1; i <= 6; i++ {
+		if c.out[inet].failing {
+			t.Fatalf("fails after %d errors of two nodes", i-1)
+		}
+		h.step(&Sent{Carp: "carp0", Errno: config.EINVAL})
+	}
+	if !c.out[inet].failing {
+		t.Fatal("six errors of two nodes are borne")
+	}
+	h.e.recover(c, inet, h.now)
+	if c.out[inet].failing || c.out[inet].errors != 0 {
+		t.Errorf("recovered with %d errors", c.out[inet].errors)
+	}
+	for _, w := range []struct {
+		recovered, now Instant
+		probes         int
+	}{
+		{0, 10 * second, 0}, // never before, on a machine that has just booted
+		{10 * second, 70*second - 1, 6},
+		{10 * second, 70 * second, 0},
+	} {
+		c.out[inet].recovered, c.out[inet].probes = w.recovered, 0
+		h.e.fail(c, inet, w.now)
+		if c.out[inet].probes != w.probes {
+			t.Errorf("recovered at %d, fails at %d: %d probes, want %d", w.recovered, w.now, c.out[inet].probes, w.probes)
+		}
+		h.e.recover(c, inet, w.now)
+	}
+}
+
+func TestNextProbe(t *testing.T) {
+	h := newBackup(t, "")
+	h.must("carp1 create carpdev em0 vhid 2 alias 192.168.1.11/24")
+	a, b := h.e.carps["carp0"], h.e.carps["carp1"]
+	for _, at := range [][2]Instant{{5, 7}, {7, 5}} {
+		a.out[inet] = sending{failing: true, probeAt: at[0]}
+		b.out[inet6] = sending{failing: true, probeAt: at[1]}
+		h.e.failing = []*carp{a, b}
+		if got := h.e.nextProbe(); got != 5 {
+			t.Errorf("%v: %d, want 5", at, got)
+		}
 	}
 }
 
