@@ -142,3 +142,38 @@ func TestUcarp(t *testing.T) {
 		})
 	}
 }
+
+// No advert of a live ucarp is taken for a copy, in either role.
+func TestNothingOfUcarpIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		base       int
+		ours, skew int // advskew of ours and of ucarp
+	}{
+		{"base 1, ours is master", 1, 0, 100},
+		{"base 1, ucarp is master", 1, 100, 0},
+		{"base 0, ours is master", 0, 10, 200},
+		{"base 0, ucarp is master", 0, 200, 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			peer, ours := l.machine("ucarp"), l.host("ours")
+			ours.must("sysctl-carp net.inet.carp.preempt=1")
+			if r := ours.do("sysctl-carp -n net.inet.carp.replay"); strings.TrimSpace(r.out) != "1" {
+				t.Fatalf("replay is %q", r.out)
+			}
+			ours.must(fmt.Sprintf("ifconfig-carp carp0 vhid 1 pass lablove advbase %d advskew %d 192.168.1.10", c.base, c.ours))
+			peer.ucarp(c.skew, "-P", "-b", fmt.Sprint(c.base))
+			time.Sleep(time.Duration(trials(15, 1200)) * time.Second)
+			packets, refused := ours.counter("ipackets"), ours.counter("replayed")+ours.counter("altered")
+			t.Logf("%d adverts of ucarp, %d refused, %d sent", packets, refused, ours.counter("opackets"))
+			if refused != 0 {
+				t.Errorf("%d of %d refused; log:\n%s", refused, packets, ours.readLog())
+			}
+			if packets == 0 && c.skew < c.ours {
+				t.Error("nothing was heard")
+			}
+		})
+	}
+}

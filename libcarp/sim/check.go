@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -10,52 +11,6 @@ import (
 )
 
 // What one host must do at each step: the rules of spec/openbsd.md E.6 and E.7 and the choices of spec/wire.md, written down a second time.
-
-// A claim is what an advert says, and what a host decides by.
-type claim struct{ base, skew, demote uint8 }
-
-// units is the advertisement interval in 1/256 s.
-func (c claim) units() int64 { return int64(c.base)*256 + int64(c.skew) }
-
-func (c claim) bowsOut() bool { return c.base == 255 && c.skew == 255 }
-
-// interval is the same in nanoseconds, 1/256 s at least.
-func (c claim) interval() int64 { return max(c.units(), 1) * second / 256 }
-
-// masterDown is three intervals.
-func (c claim) masterDown() int64 { return max(c.units(), 1) * 3 * second / 256 }
-
-// supersedes reports whether a backup with claim c must take over from a master with claim m.
-func (c claim) supersedes(m claim, preempt bool) bool {
-	return m.bowsOut() || m.demote > c.demote || preempt && c.units() < m.units() && m.demote >= c.demote ||
-		c.base > 0 && 3*256*int64(c.base)+int64(c.skew) < m.units()
-}
-
-// yields reports whether a master with claim c must yield to one with claim m that is not its equal.
-func (c claim) yields(m claim) bool {
-	return !m.bowsOut() && (m.demote < c.demote || m.demote == c.demote && m.units() < c.units())
-}
-
-func (c claim) ties(m claim) bool { return c.demote == m.demote && c.units() == m.units() }
-
-// A tieCount counts the tied adverts in a row from one source (wire.md, choice 3).
-type tieCount struct {
-	src    netip.Addr
-	sealed bool
-	n      int
-}
-
-// yields counts one more.
-func (t *tieCount) yields(own, src netip.Addr, sealed bool) bool {
-	if t.src != src || t.sealed != sealed {
-		*t = tieCount{src: src, sealed: sealed}
-	}
-	t.n++
-	if !sealed {
-		return t.n >= 3
-	}
-	return !src.Less(own) || t.n >= 8
-}
 
 func claimOf(n *engine.NodeView) claim { return claim{n.Advbase, n.Advskew, n.Demote} }
 
@@ -91,12 +46,17 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 			h.w.fail("acceptance", "host %d accepted an advert for vhid %d", h.id, ev.Payload[1])
 			return
 		}
+		if h.coincides(ev) || ev.TTL != wire.TTL {
+			h.w.fail("acceptance", "host %d accepted an advert with TTL %d, its own counter %t", h.id, ev.TTL, h.coincides(ev))
+		}
 		heard = claim{ev.Payload[5], ev.Payload[2], ev.Payload[4]}
 		must = h.demands(now, hit, heard, ev)
 	case *engine.Sent:
 		h.outcomes(carpOf(ev.Carp), ev.Errno == config.OK)
 	case *engine.Configure:
 		h.learn(now, &ev.Plan.Change)
+	case *engine.Links:
+		h.linked()
 	}
 	h.order(effects)
 
@@ -122,6 +82,20 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 				h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
 			}
 		}
+		if _, configured := ev.(*engine.Configure); configured && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised && a.Deadline > b.Deadline {
+			h.w.fail("no change puts an advert off", "host %d %s: from %d to %d", h.id, c.name, b.Deadline, a.Deadline)
+		}
+		if a.Demote > b.Demote && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised {
+			h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote) // spec E.7
+		}
+		if a.State == engine.Init && a.Failing[0] {
+			h.w.fail("every cause of demotion can be undone", "host %d %s: demotes the host in INIT, where nothing can be found out", h.id, c.name)
+		}
+		if b.State == engine.Master && a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
+			if _, linked := ev.(*engine.Links); !linked { // there nothing can be sent
+				h.w.fail("who gives up by command bows out", "host %d %s: %T", h.id, c.name, ev)
+			}
+		}
 		if c.told != a.State {
 			h.w.fail("effects", "host %d %s: told %v, is %v", h.id, c.name, c.told, a.State)
 		}
@@ -145,9 +119,25 @@ func isRefused(before, after *config.Stats) bool {
 	return b != a
 }
 
+// linked: a carp demotes the host for its carpdev while that is there and cannot be used, and not otherwise.
+func (h *host) linked() {
+	for n := range h.nodes {
+		lost := false
+		for i := range h.links {
+			lost = lost || h.links[i].Index == h.carps[n].lan+2 && !h.links[i].Usable()
+		}
+		if h.nodes[n].Suppressed != lost {
+			h.w.fail("demotion", "host %d %s: suppressed %t, carrier lost %t", h.id, h.carps[n].name, h.nodes[n].Suppressed, lost)
+		}
+	}
+}
+
 // outcomes: three failures in a row demote, and it takes three successes in a row at least to undo that, in whatever state (spec E.8).
 func (h *host) outcomes(n int, ok bool) {
 	c := &h.carps[n]
+	if h.before[n].State == engine.Init {
+		return
+	}
 	if ok {
 		c.failures, c.successes = 0, c.successes+1
 	} else {
@@ -217,10 +207,7 @@ func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet)
 			}
 			return engine.Master
 		}
-		counter := uint64(0)
-		for _, x := range p.Payload[8:16] {
-			counter = counter<<8 | uint64(x)
-		}
+		counter := binary.BigEndian.Uint64(p.Payload[8:16])
 		sealed := counter&0xffffff == uint64(heard.base)<<16|uint64(heard.skew)<<8|uint64(heard.demote)
 		if c.tie.yields(h.source(c), p.Src, sealed) {
 			return engine.Backup
@@ -237,7 +224,7 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 	case a.State != must:
 		h.w.fail("preempt, demote, yield", "host %d %s with %+v was %v and is %v after hearing %+v; demanded: %v",
 			h.id, c.name, own, b.State, a.State, heard, must)
-	case must == engine.Master && b.State == engine.Backup && h.sendFails > 0 && h.probeFails == 0:
+	case must == engine.Master && b.State == engine.Backup && h.sendFails > 0 && h.probeFails == 0 && h.w.noise == 0:
 		h.flapped(c, own)
 	case must == engine.Backup:
 		c.reset = now
@@ -256,7 +243,7 @@ func (h *host) flapped(c *carp, own claim) {
 	if own.interval() > 15*second {
 		most = 8 + intervals/4
 	}
-	if int64(c.flaps) > most {
+	if int64(c.flaps) > most && !h.w.vhosts[c.vhost].restless(h.w) {
 		h.w.fail("no flap", "host %d %s: %d takeovers in %d intervals, and none could be told to others", h.id, c.name, c.flaps, intervals)
 	}
 }
@@ -309,7 +296,7 @@ func (h *host) learn(now engine.Instant, ch *config.Change) {
 func (h *host) order(effects []engine.Effect) {
 	for n := range h.nodes {
 		c := &h.carps[n]
-		c.told, c.ensured, c.quiet, c.advertised, c.called, c.gaveWay = h.before[n].State, false, false, false, false, false
+		c.told, c.ensured, c.quiet, c.advertised, c.called, c.gaveWay, c.bowedOut = h.before[n].State, false, false, false, false, false, false
 	}
 	demoted := false
 	for _, f := range effects {
@@ -324,6 +311,7 @@ func (h *host) order(effects []engine.Effect) {
 			n := carpOf(f.Carp)
 			h.says(n, f)
 			h.carps[n].advertised = true
+			h.carps[n].bowedOut = f.BowOut
 		case *engine.Announce:
 			c := &h.carps[carpOf(f.Carp)]
 			if !c.answers {
@@ -370,6 +358,11 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	}
 	if !ok {
 		h.w.fail("what is said is what is decided by", "host %d %s: says %+v, decides by %+v (bow-out %v, answers %v)", h.id, c.name, said, own, f.BowOut, c.answers)
+	}
+	if stamp := binary.BigEndian.Uint64(b[8:16]) >> 24; stamp <= h.stamp {
+		h.w.fail("the sealed time rises", "host %d %s: %d after %d", h.id, c.name, stamp, h.stamp)
+	} else {
+		h.stamp = stamp
 	}
 	c.sent = h.local()
 	c.counters[c.counted%len(c.counters)] = [8]byte(b[8:16])

@@ -12,7 +12,7 @@ type FaultKind uint8
 // The faults. Those with a duration are undone after it.
 const (
 	SetAdvskew   FaultKind = iota // of Host's carp Carp to N
-	SetAdvbase                    // of every member of the virtual host to N, or with Carp of that host's alone
+	SetAdvbase                    // of the same to N
 	SetPreempt                    // of Host to N
 	SetState                      // by hand: N 0 backup, 1 master
 	Down                          // and up again
@@ -24,6 +24,7 @@ const (
 	CarpdevGone                   // and back
 	Renumber                      // the carpdev has another address
 	SendFails                     // N 1: probes fail too
+	SendFlaky                     // every other time, by chance
 	NoLink                        // the carp's link cannot be made
 	Deaf                          // net.inet.carp.allow=0
 	Demotion                      // by N, by hand
@@ -44,7 +45,7 @@ const (
 )
 
 var faultNames = [faultKinds]string{"advskew", "advbase", "preempt", "state", "down", "other pass phrase", "other addresses", "crash", "restart",
-	"carrier lost", "carpdev gone", "renumber", "send fails", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "loss", "one-way cut",
+	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "loss", "one-way cut",
 	"partition", "twice", "mixed", "slow", "corrupt", "echo", "peer crash", "peer demotion"}
 
 func (k FaultKind) String() string { return faultNames[k] }
@@ -52,7 +53,7 @@ func (k FaultKind) String() string { return faultNames[k] }
 // noisy: while it lasts it is a matter of chance, or of who is asked, who hears whom. The hosts cannot be judged together then, each alone still.
 func (k FaultKind) noisy() bool {
 	switch k {
-	case OtherAddrs, Deaf, LateTimers, Loss, OneWay, Corrupt:
+	case OtherAddrs, SendFlaky, Deaf, LateTimers, Loss, OneWay, Corrupt:
 		return true
 	}
 	return false
@@ -95,7 +96,7 @@ func (s *Scenario) pickFaults(r random, shortest, longest int64, uneven bool) {
 	var enabled []FaultKind
 	share := pick[int64](r, 10, 30, 60)
 	for k := range faultKinds {
-		if r.chance(share) {
+		if r.chance(share) || k == SetAdvbase && uneven {
 			enabled = append(enabled, k)
 		}
 	}
@@ -138,10 +139,10 @@ func (s *Scenario) suit(r random, f *Fault, shortest int64, uneven bool) bool {
 			f.N = max(f.N, shortest*256/second) // the delay has to stay below a third of an interval
 		}
 	case SetAdvbase:
-		if vhost.Advbase == 0 || vhost.Peers || !uneven {
+		if vhost.Advbase == 0 || !uneven {
 			return false
 		}
-		f.For, f.N = 0, int64(vhost.Advbase)+r.below(4)
+		f.For, f.N = 0, int64(vhost.Advbase)+r.below(6)
 	case SetPreempt, SetState:
 		f.For, f.N = 0, r.below(2)
 	case Crash, SendFails, Sleep, PeerCrash:
@@ -318,6 +319,8 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 	case SendFails:
 		h.sendFails += by
 		h.probeFails += by * int(f.N)
+	case SendFlaky:
+		h.flaky += by
 	case NoLink:
 		h.noLinks += by
 		h.do(func() {

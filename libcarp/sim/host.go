@@ -42,8 +42,8 @@ type host struct {
 	woken   engine.Instant
 
 	// What faults did to it, counted, since they may overlap.
-	downs, linkDown, linkGone, renumbered, sendFails, probeFails, noLinks, deaf int
-	late                                                                        int64 // how late a tick may be
+	downs, linkDown, linkGone, renumbered, sendFails, probeFails, flaky, noLinks, deaf int
+	late                                                                               int64 // how late a tick may be
 
 	carps   []carp
 	byVhost []int // place in carps, -1
@@ -51,8 +51,8 @@ type host struct {
 	before  []engine.NodeView
 	stats   config.Stats
 	links   []config.Link
-	manual  int // the demotion set by hand
-	changes int
+	manual  int    // the demotion set by hand
+	stamp   uint64 // the time in the last counter that was sent
 
 	memories map[memoryKey]*engine.Memory // they outlive the engine
 
@@ -60,14 +60,6 @@ type host struct {
 	packet  engine.Packet
 	tickEv  engine.Tick
 	sentEv  engine.Sent
-}
-
-// A chore is what the hands of a host have to do.
-type chore struct {
-	carp   int
-	link   bool // make the link, else send a bow-out
-	lan    int
-	packet []byte
 }
 
 // A carp is what the world knows of a carp interface, apart from the engine: for the checks.
@@ -90,8 +82,8 @@ type carp struct {
 
 	downs, strangers, extra int // counted faults: down, other pass phrase, other addresses
 
-	told                                        engine.State // while effects are checked
-	ensured, quiet, advertised, called, gaveWay bool
+	told                                                  engine.State // while effects are checked
+	ensured, quiet, advertised, called, gaveWay, bowedOut bool
 }
 
 func (w *World) addHost(p *HostPlan) {
@@ -155,7 +147,7 @@ func (h *host) boot(first bool) {
 	h.engine = engine.New(h.machine, newRandom(h.w.random.src.Uint64(), h.w.random.src.Uint64()).src, h.memory)
 	h.armed, h.pending, h.hands, h.handsFree, h.outcome = 0, false, nil, 0, h.outcome[:0]
 	h.tickGen++
-	h.stats, h.woken, h.retrying = config.Stats{}, 0, false
+	h.stats, h.woken, h.retrying, h.stamp = config.Stats{}, 0, false, 0
 	for n := range h.carps {
 		c := &h.carps[n]
 		c.answers, c.reset, c.sent, h.broken[n] = false, h.local(), h.local(), false
@@ -403,11 +395,11 @@ func (h *host) carryOut(f engine.Effect) {
 			return
 		}
 		errno := config.OK
-		if h.sendFails > 0 {
+		switch {
+		case h.sendFails > 0:
 			errno = config.ENOMEM
-			if h.sendFails%2 == 0 {
-				errno = config.EIO
-			}
+		case h.flaky > 0 && h.w.random.chance(50):
+			errno = config.EIO
 		}
 		h.outcome = append(h.outcome, engine.Sent{Carp: f.Carp, Errno: errno})
 		if errno == config.OK {
@@ -415,7 +407,7 @@ func (h *host) carryOut(f engine.Effect) {
 		}
 	case *engine.Probe:
 		errno := config.OK
-		if h.probeFails > 0 {
+		if h.probeFails > 0 || h.flaky > 0 && h.w.random.chance(50) {
 			errno = config.EIO
 		}
 		h.outcome = append(h.outcome, engine.Sent{Carp: f.Carp, IPv6: f.IPv6, Errno: errno})
@@ -431,63 +423,6 @@ func (h *host) carryOut(f engine.Effect) {
 	case *engine.PublishGroups:
 		h.w.disturbed() // another demotion: another master may be due
 	}
-}
-
-// chore gives the hands something to do. They take their time, and keep the order.
-func (h *host) chore(c chore) {
-	h.hands = append(h.hands, c)
-	h.handsFree = max(h.handsFree, h.w.now) + 100*microsecond + h.w.random.below(millisecond)
-	h.w.push(h.handsFree, handsWork, h.id, 0, h.gen)
-}
-
-// work ends the hands' first chore. They are the engine process's own: they sleep and die with it.
-func (h *host) work(gen uint32) {
-	if gen != h.gen || len(h.hands) == 0 {
-		return
-	}
-	c := h.hands[0]
-	h.hands = h.hands[:copy(h.hands, h.hands[1:])]
-	h.do(func() {
-		if gen != h.gen {
-			return
-		}
-		if !c.link {
-			if h.sendFails == 0 && !(c.lan == h.plan.FlapLAN && h.linkDown+h.linkGone > 0) {
-				h.w.transmit(h.id, &h.w.lans[c.lan], c.packet)
-			}
-			return
-		}
-		h.made(c.carp)
-	})
-}
-
-// made tells the engine whether a link stands.
-func (h *host) made(n int) {
-	failed := h.noLinks > 0
-	h.broken[n] = failed
-	if failed && !h.retrying {
-		h.retrying = true
-		h.w.push(h.w.now+second, retryLinks, h.id, 0, h.gen)
-	}
-	h.feed(&engine.LinkMade{Clock: h.clock(), Carp: h.carps[n].name, Failed: failed})
-}
-
-// retry is what loop does each second.
-func (h *host) retry(gen uint32) {
-	if gen != h.gen {
-		return
-	}
-	h.do(func() {
-		if gen != h.gen {
-			return
-		}
-		h.retrying = false
-		for n, broken := range h.broken {
-			if broken {
-				h.made(n)
-			}
-		}
-	})
 }
 
 // sleep: the whole host, or the engine's process. What arrives meanwhile waits in the socket, or is not heard.

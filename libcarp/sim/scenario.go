@@ -26,7 +26,6 @@ type VHostPlan struct {
 	Pass    string
 	Addrs   []netip.Prefix
 	Extra   netip.Prefix // an address that a fault adds
-	Peers   bool         // there are peers of other systems
 }
 
 // A HostPlan is a host of ours.
@@ -80,7 +79,7 @@ func NewScenario(seed uint64) *Scenario {
 	r := newRandom(seed, 1)
 	s := &Scenario{Seed: seed, LANs: int(pick[int64](r, 1, 1, 1, 2, 3))}
 	hosts := pick[int64](r, 1, 2, 2, 2, 3, 3, 4, 5, r.between(1, 16))
-	uneven := r.chance(10) // advbase
+	uneven := r.chance(30) // advbase
 	ties := r.chance(30)
 	for n := range pick[int64](r, 1, 1, 2, 3, 4) {
 		v := VHostPlan{LAN: int(r.below(int64(s.LANs))), VHID: uint8(n + 10), Advbase: uint8(pick[int64](r, 0, 1, 1, 1, 1, 2, 3, 10)), Pass: pick(r, "", "secret", "a pass phrase of more than 19")}
@@ -165,7 +164,6 @@ func (s *Scenario) pickPeers(r random, ties bool) {
 			if !ties {
 				p.Advskew = uint8(r.below(240))
 			}
-			plan.Peers = true
 			s.Peers = append(s.Peers, p)
 		}
 	}
