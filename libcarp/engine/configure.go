@@ -213,7 +213,7 @@ func (e *Engine) destroy(c *carp, now Instant) {
 	e.ordered = slices.DeleteFunc(e.ordered, func(o *carp) bool { return o == c })
 	if c.suppressed {
 		c.suppressed = false
-		e.demoted(c, -1, "detach", now)
+		e.demoted(c, -1, "detach")
 	}
 	e.publish(c)
 }
@@ -414,11 +414,11 @@ func (e *Engine) suppress(c *carp, suppressed bool, now Instant) {
 	}
 	c.suppressed = suppressed
 	if !suppressed {
-		e.demoted(c, -1, "carpdev", now)
+		e.demoted(c, -1, "carpdev")
 		return
 	}
 	e.halt(c, now, reasonCarpdev, false) // nothing can be sent any more
-	e.demoted(c, 1, "carpdev", now)
+	e.demoted(c, 1, "carpdev")
 }
 
 // detach: the carpdev is gone, or is another one now.
@@ -432,7 +432,7 @@ func (e *Engine) detach(c *carp, now Instant) {
 	e.register(c)
 	if c.suppressed {
 		c.suppressed = false
-		e.demoted(c, -1, "detach", now)
+		e.demoted(c, -1, "detach")
 	}
 }
 

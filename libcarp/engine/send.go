@@ -209,7 +209,7 @@ func (e *Engine) fail(c *carp, f family, now Instant) {
 	if !slices.Contains(e.failing, c) {
 		e.failing = append(e.failing, c)
 	}
-	e.demoted(c, 1, "> "+sendErrorCause[f], now)
+	e.demoted(c, 1, "> "+sendErrorCause[f])
 }
 
 // recover takes that back.
@@ -219,7 +219,7 @@ func (e *Engine) recover(c *carp, f family, now Instant) {
 	if !c.out[inet].failing && !c.out[inet6].failing {
 		e.failing = slices.DeleteFunc(e.failing, func(o *carp) bool { return o == c })
 	}
-	e.demoted(c, -1, "< "+sendErrorCause[f], now)
+	e.demoted(c, -1, "< "+sendErrorCause[f])
 }
 
 // probe lets the carps that failed to send, and are backups now, try.
