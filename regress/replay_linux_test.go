@@ -19,10 +19,9 @@ import (
 // An attacker is a third host on the LAN, without the pass phrase: he hears every advert and sends what he recorded.
 type attacker struct {
 	*machine
-	mac      net.HardwareAddr
-	recorded []frame
-	stopped  chan struct{}
-	ended    chan struct{}
+	mac     net.HardwareAddr
+	stopped chan struct{}
+	ended   chan struct{}
 }
 
 func (l *lab) attacker() *attacker {
