@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 const (
 	vip4, vip6 = "192.168.1.10", "2001:db8:1::10"
 	virtualMAC = "00:00:5e:00:01:0a"
-	hostMAC    = "02:00:00:00:01:01"
+	hostMAC    = "02:00:00:00:01:01" // of eth0
+	farSideMAC = "02:00:00:00:01:02" // of eth1
 )
 
 var labs int
@@ -65,7 +66,7 @@ func newLab(t *testing.T) *lab {
 	l.ip(l.sw, "link add client type veth peer name eth0 netns "+l.client)
 	l.ip(l.sw, "link set host master br0 up")
 	l.ip(l.sw, "link set client master br0 up")
-	l.ip(l.host, "link add eth1 type veth peer name eth0 netns "+l.far)
+	l.ip(l.host, "link add eth1 address "+farSideMAC+" type veth peer name eth0 netns "+l.far)
 	for _, ns := range []string{l.host, l.client, l.far} {
 		for _, c := range []string{"all", "default", "eth0"} {
 			l.sysctl(ns, "ipv6/conf/"+c+"/accept_dad", "0")
