@@ -68,6 +68,7 @@ func (e *Engine) sendAdvert(n *node, now Instant, bowOut bool) {
 
 	s := e.advert()
 	s.Carp, s.Carpdev, s.From, s.Dst, s.BowOut = c.cfg.Name, c.link.Index, config.VirtualMAC(n.vhid), wire.GroupIPv4, bowOut
+	s.Interval = n.interval()
 	s.Packet = s.buf[:wire.IPv4Header+wire.Size]
 	wire.MarshalIPv4(s.Packet, uint16(random>>16), c.source(), s.Dst)
 	ad.Marshal(s.Packet[wire.IPv4Header:])

@@ -26,7 +26,7 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 	c.Addrs = slices.Clone(c.Addrs)
 	if m, ok := h.made[c.Name]; ok && same(m.carp, c) {
 		// Becoming master or backup is one message to the kernel, whatever the number of addresses.
-		err := h.setMaster(m.index, c.Master)
+		err := h.guard.setMaster(m.index, c.Name, c.Master)
 		if err == nil {
 			h.made[c.Name] = made{m.index, c}
 		}
@@ -44,15 +44,6 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 // same reports whether two carps differ in nothing but who is master.
 func same(a, b host.Carp) bool {
 	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.Addrs, b.Addrs)
-}
-
-// setMaster lets the link answer or be silent.
-func (h *Host) setMaster(index int, master bool) error {
-	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
-	if master {
-		return h.netlink.LinkSetUp(link)
-	}
-	return h.netlink.LinkSetDown(link)
 }
 
 // make makes the link, or mends it. It is silent while its addresses change unless it was master before, and has everything before it is up.
@@ -79,20 +70,23 @@ func (h *Host) make(c host.Carp) (int, error) {
 	if err := h.listen(c.Carpdev); err != nil {
 		return 0, err
 	}
-	if !c.Master {
-		if err := h.netlink.LinkSetDown(link); err != nil {
-			return 0, err
-		}
+	// The gate is for the addresses that go, too.
+	if err := h.guard.protect(link, c, addrsOf(c.Addrs, old.carp.Addrs)); err != nil {
+		return 0, err
 	}
 	h.sysctls.forCarp(c.Name)
 	h.sysctls.forCarpdev(parent.Attrs().Name, parent.Attrs().Index)
+	if err := h.guard.prepare(link.Attrs().Index, c); err != nil {
+		return 0, err
+	}
 	if err := h.address(link, c.Addrs); err != nil {
 		return 0, err
 	}
-	if c.Master {
-		if err := h.netlink.LinkSetUp(link); err != nil {
-			return 0, err
-		}
+	if err := h.guard.protect(link, c, addrsOf(c.Addrs)); err != nil {
+		return 0, err
+	}
+	if err := h.guard.setMaster(link.Attrs().Index, c.Name, c.Master); err != nil {
+		return 0, err
 	}
 	return link.Attrs().Index, nil
 }
@@ -197,16 +191,27 @@ func (h *Host) Remove(name string) error {
 		err = h.netlink.LinkDel(link)
 	}
 	h.release(m.carp.Carpdev)
+	if err == nil {
+		err = h.guard.forget(name)
+	}
 	if err != nil {
 		return fmt.Errorf("failed to remove %s: %w", name, err)
 	}
 	return nil
 }
 
-// Adopt silences what a dead engine left, before anything else: links to keep go down, the others go.
-func (h *Host) Adopt(keep map[string]bool) error { return h.silence(keep) }
+// Adopt silences what a dead engine left, before anything else: links to keep become those of backups, the others go.
+func (h *Host) Adopt(keep map[string]bool) error {
+	if err := h.silence(keep); err != nil {
+		return err
+	}
+	if err := h.guard.adopted(); err != nil {
+		return fmt.Errorf("failed to take over the gate: %w", err)
+	}
+	return nil
+}
 
-// silence takes all our links down, and away where they are not to be kept.
+// silence silences all our links, and takes them away where they are not to be kept.
 func (h *Host) silence(keep map[string]bool) error {
 	links, err := h.netlink.LinkList()
 	if err != nil {
@@ -217,7 +222,7 @@ func (h *Host) silence(keep map[string]bool) error {
 			continue
 		}
 		if keep[l.Attrs().Name] {
-			err = h.netlink.LinkSetDown(l)
+			err = h.guard.adopt(l)
 		} else {
 			err = h.netlink.LinkDel(l)
 		}
@@ -268,6 +273,16 @@ func (h *Host) deliver(p host.Packet) {
 	case h.packets <- p:
 	default: // a flood; the next advert comes soon
 	}
+}
+
+// addrsOf returns the addresses of all lists.
+func addrsOf(lists ...[]netip.Prefix) (all []netip.Addr) {
+	for _, list := range lists {
+		for _, p := range list {
+			all = append(all, p.Addr())
+		}
+	}
+	return all
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

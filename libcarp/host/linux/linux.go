@@ -11,13 +11,16 @@ import (
 
 	"carp/libcarp/config"
 	"carp/libcarp/host"
+	"carp/libcarp/host/linux/gate"
 )
 
 // Options are what a host has to know.
 type Options struct {
 	Mark   string               // the state directory: by it our links are known from those of others
 	Record *Record              // where the next engine finds what this one has changed; nil: nowhere
+	Gate   *gate.Gate           // the host takes it over; nil: a backup's link is administratively down
 	Logf   func(string, ...any) // for debugging; must not wait
+	Warnf  func(string, ...any) // for what the administrator has to know; must not wait
 }
 
 // A Host is the data plane of one network namespace, the one that its process is in.
@@ -37,6 +40,7 @@ type Host struct {
 	// Of the one goroutine that calls the other methods.
 	made    map[string]made
 	sysctls *sysctls
+	guard   *guard // has locks of its own
 }
 
 var _ host.Host = (*Host)(nil)
@@ -52,6 +56,9 @@ func Open(o Options) (*Host, error) {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
+	if o.Warnf == nil {
+		o.Warnf = o.Logf
+	}
 	nl, err := netlink.NewHandle()
 	if err != nil {
 		return nil, fmt.Errorf("failed to open netlink: %w", err)
@@ -59,7 +66,7 @@ func Open(o Options) (*Host, error) {
 	h := &Host{
 		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
 		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
-		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf),
+		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf), guard: newGuard(o),
 	}
 	if h.quiet, err = quietSocket(); err != nil {
 		nl.Close()
@@ -67,6 +74,10 @@ func Open(o Options) (*Host, error) {
 	}
 	h.work.Add(1)
 	go h.watch()
+	if o.Gate != nil {
+		h.work.Add(1)
+		go h.watchFilters()
+	}
 	return h, nil
 }
 
@@ -94,6 +105,7 @@ func (h *Host) Close() error {
 	h.netlink.Close()
 	closeFd(h.quiet)
 	h.work.Wait()
+	errs = append(errs, h.guard.close())
 	close(h.links)
 	close(h.packets)
 	return errors.Join(errs...)

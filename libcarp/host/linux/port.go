@@ -26,6 +26,12 @@ type port struct {
 	conn *packet.Conn
 	raw  syscall.RawConn
 	done chan struct{}
+
+	carpdev int
+	deliver func(host.Packet)
+	reading sync.Mutex
+	buf     [2048]byte // of whoever is reading
+
 	join net.PacketConn // holds the membership of 224.0.0.18: a switch that snoops wants to hear IGMP
 }
 
@@ -44,7 +50,7 @@ func openPort(carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*po
 	if err != nil {
 		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
 	}
-	p := &port{conn: conn, done: make(chan struct{})}
+	p := &port{conn: conn, done: make(chan struct{}), carpdev: carpdev, deliver: deliver}
 	if p.raw, err = conn.SyscallConn(); err == nil {
 		// The filter refuses our own frames too; this spares the kernel the trouble (Linux 4.20).
 		p.raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1) })
@@ -57,7 +63,7 @@ func openPort(carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*po
 	work.Add(1)
 	go func() {
 		defer work.Done()
-		p.read(carpdev, deliver)
+		p.read()
 	}()
 	return p, nil
 }
@@ -83,23 +89,52 @@ func (p *port) close() {
 }
 
 // read delivers what comes in. A carpdev that goes down makes reading fail once, one that is gone each time.
-func (p *port) read(carpdev int, deliver func(host.Packet)) {
-	buf := make([]byte, 2048)
+func (p *port) read() {
 	for {
-		n, _, err := p.conn.ReadFrom(buf)
-		if err != nil {
-			select {
-			case <-p.done:
-				return
-			case <-time.After(10 * time.Millisecond):
-				continue
+		var failed error
+		err := p.raw.Read(func(fd uintptr) bool {
+			failed = p.take(int(fd))
+			return failed != unix.EAGAIN
+		})
+		if err == nil && failed == nil {
+			continue
+		}
+		select {
+		case <-p.done:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// take delivers one packet, or returns EAGAIN when there is none. Whoever has the lock knows that none is between the socket and deliver.
+func (p *port) take(fd int) error {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	n, _, err := unix.Recvfrom(fd, p.buf[:], unix.MSG_DONTWAIT)
+	if err != nil {
+		return err
+	}
+	if pkt, ok := parseFrame(p.buf[:n]); ok {
+		pkt.Carpdev = p.carpdev
+		pkt.Payload = append([]byte(nil), pkt.Payload...)
+		p.deliver(pkt)
+	}
+	return nil
+}
+
+// drainMax is how many packets one call takes at most: on a link that is flooded there is always one more.
+const drainMax = 1024
+
+// Drain delivers what the ports have received.
+func (h *Host) Drain() {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, p := range h.ports {
+		p.raw.Control(func(fd uintptr) {
+			for n := 0; n < drainMax && p.take(int(fd)) == nil; n++ {
 			}
-		}
-		if pkt, ok := parseFrame(buf[:n]); ok {
-			pkt.Carpdev = carpdev
-			pkt.Payload = append([]byte(nil), pkt.Payload...)
-			deliver(pkt)
-		}
+		})
 	}
 }
 

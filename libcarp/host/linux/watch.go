@@ -108,6 +108,7 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
+	h.guard.news(all)
 	clear(carps)
 	links := []config.Link{}
 	for _, l := range all {

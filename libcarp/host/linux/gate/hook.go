@@ -146,17 +146,24 @@ func (g *Gate) check(ifindex int, h *hook) error {
 	if err != nil {
 		return err
 	}
-	for i, d := range directions {
+	for i := range directions {
 		if !slices.ContainsFunc(filters[i], func(f *netlink.BpfFilter) bool { return f.Id == int(h.ids[i]) }) {
 			return unix.ENOENT
 		}
-		// A kernel before 6.6 has no tcx programs, and says that it does not understand.
+		if !isFirst(filters[i], h.ids[i]) {
+			return fmt.Errorf("%w: a filter", ErrBehind)
+		}
+	}
+	return g.Ahead(ifindex)
+}
+
+// Ahead returns ErrBehind when a tcx program comes before the gate of an interface of the calling thread's namespace.
+func (g *Gate) Ahead(ifindex int) error {
+	for _, d := range directions {
+		// A kernel before 6.6 has none, and says that it does not understand.
 		tcx, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: d.tcx})
 		if err == nil && len(tcx.Programs) > 0 {
 			return fmt.Errorf("%w: %d by tcx", ErrBehind, len(tcx.Programs))
-		}
-		if !isFirst(filters[i], h.ids[i]) {
-			return fmt.Errorf("%w: a filter", ErrBehind)
 		}
 	}
 	return nil
@@ -209,6 +216,16 @@ func (g *Gate) DetachAll() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Sweep takes away what an earlier run with that mark left on every interface of this network namespace. It needs no eBPF.
+func Sweep(mark string) error {
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("failed to open netlink: %w", err)
+	}
+	defer nl.Close()
+	return (&Gate{mark: mark, netlink: nl}).DetachAll()
 }
 
 // filters returns those of each direction in the order in which they see packets. Those that are not eBPF have no Id; chains that somebody has to jump to
