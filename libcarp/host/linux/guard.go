@@ -28,6 +28,9 @@ type guard struct {
 	mu    sync.RWMutex   // held for moments: Renew must not wait
 	slots map[string]int // by carp
 
+	carrier sync.Mutex   // of backups and of what their links show: a link must not lose its carrier because it was a backup a moment ago
+	backups map[int]bool // by index of the link
+
 	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
 	carps   map[string]guarded
 	hooked  map[int]bool // interfaces other than carps, by index
@@ -44,7 +47,7 @@ type guarded struct {
 func newGuard(o Options) *guard {
 	return &guard{
 		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
-		slots: map[string]int{}, carps: map[string]guarded{}, hooked: map[int]bool{}, behind: map[int]bool{},
+		slots: map[string]int{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]bool{}, behind: map[int]bool{},
 	}
 }
 
@@ -106,6 +109,9 @@ func (g *guard) forget(carp string) error {
 	g.mu.Lock()
 	delete(g.slots, carp)
 	g.mu.Unlock()
+	g.carrier.Lock()
+	delete(g.backups, g.carps[carp].index)
+	g.carrier.Unlock()
 	delete(g.carps, carp)
 	err := g.gate.Remove(carp)
 	if len(g.carps) == 0 {
@@ -263,7 +269,23 @@ func (g *guard) setMaster(index int, carp string, master bool) error {
 	if !master {
 		g.renew(carp, 0)
 	}
+	g.carrier.Lock()
+	defer g.carrier.Unlock()
+	g.backups[index] = !master
 	return protodown(index, !master)
+}
+
+// linkNews takes the carrier from a backup's link to which its carpdev, coming back, has given one.
+func (g *guard) linkNews(l netlink.Link) {
+	g.carrier.Lock()
+	defer g.carrier.Unlock()
+	a := l.Attrs()
+	if !g.backups[a.Index] || a.RawFlags&unix.IFF_RUNNING == 0 {
+		return
+	}
+	if err := protodown(a.Index, true); err != nil && !errors.Is(err, unix.ENODEV) {
+		g.logf("linux: %s: %v", a.Name, err)
+	}
 }
 
 // prepare is for a link that is about to get its addresses: with the gate it goes up first, without it it stays down until the end.

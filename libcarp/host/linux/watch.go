@@ -70,6 +70,7 @@ func (h *Host) follow() error {
 				if !ok {
 					return fmt.Errorf("the subscription to links ended")
 				}
+				h.guard.linkNews(u.Link)
 				news = !isCarp(u.Link) && !carps[u.Link.Attrs().Index]
 			case u, ok := <-addrs:
 				if !ok {
