@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -27,8 +26,8 @@ func (h *Host) watchFilters() {
 		case <-time.After(100 * time.Millisecond):
 		}
 		// News was lost.
-		if links, err := netlink.LinkList(); err == nil {
-			h.guard.news(links)
+		if links, err := listLinks(); err == nil {
+			h.guard.mendAll(links)
 		}
 	}
 }

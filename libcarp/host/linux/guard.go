@@ -73,7 +73,7 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 	if err != nil {
 		return err
 	}
-	links, err := netlink.LinkList()
+	links, err := listLinks()
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
@@ -83,6 +83,11 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 	}
 	if err := g.gate.SetAddrs(map[string][]gate.Addr{c.Name: k.domains()}); err != nil {
 		return err
+	}
+	if old := g.carps[c.Name].index; old != k.index {
+		g.carrier.Lock()
+		delete(g.backups, old)
+		g.carrier.Unlock()
 	}
 	g.carps[c.Name] = k
 	delete(g.hooked, k.index) // news of the link may have come first
@@ -145,6 +150,16 @@ func (g *guard) news(links []netlink.Link) {
 	}
 }
 
+// mendAll puts the gate back wherever it is missing.
+func (g *guard) mendAll(links []netlink.Link) {
+	g.news(links)
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	for name, k := range g.carps {
+		g.tell(k.index, g.gate.AttachCarp(k.index, name))
+	}
+}
+
 // mend puts the gate back before an interface whose filters have changed.
 func (g *guard) mend(index int) {
 	g.hooking.Lock()
@@ -153,7 +168,7 @@ func (g *guard) mend(index int) {
 	if name, ok := g.linkOf(index); ok {
 		err = g.gate.AttachCarp(index, name)
 	} else if g.hooked[index] {
-		links, failed := netlink.LinkList()
+		links, failed := listLinks()
 		if failed != nil {
 			g.warn("kernelsim: failed to list links: %v", failed)
 			return
@@ -302,27 +317,54 @@ func (g *guard) prepare(index int, c host.Carp) error {
 	return setUp(index, false)
 }
 
-// adopt silences a link that a dead engine has left.
-func (g *guard) adopt(l netlink.Link) error {
-	index, name := l.Attrs().Index, l.Attrs().Name
+// adopt silences links that a dead engine has left.
+func (g *guard) adopt(links []netlink.Link) error {
 	if g.gate == nil {
-		// As a backup without gate, whatever it was before.
-		return errors.Join(setUp(index, false), protodown(index, false))
+		for _, l := range links {
+			// As a backup without gate, whatever it was before.
+			err := errors.Join(setUp(l.Attrs().Index, false), protodown(l.Attrs().Index, false))
+			if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EOPNOTSUPP) {
+				return fmt.Errorf("%s: %w", l.Attrs().Name, err)
+			}
+		}
+		return nil
 	}
-	have, err := netlink.AddrList(l, netlink.FAMILY_ALL)
+	// All addresses at once: the filters of before, and the maps, do without none of them for a moment.
+	all, err := listLinks()
 	if err != nil {
+		return fmt.Errorf("failed to list links: %w", err)
+	}
+	addrs, want := map[string][]netip.Addr{}, map[string][]gate.Addr{}
+	for _, l := range links {
+		a := l.Attrs()
+		have, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
+		if err != nil {
+			return fmt.Errorf("%s: failed to list addresses: %w", a.Name, err)
+		}
+		for _, h := range have {
+			if p, ok := prefixOf(h.IPNet); ok {
+				addrs[a.Name] = append(addrs[a.Name], p.Addr())
+			}
+		}
+		if _, err := g.gate.Add(a.Name); err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
+		}
+		want[a.Name] = guarded{carpdev: a.ParentIndex, addrs: addrs[a.Name], vrf: vrfOf(all, a.ParentIndex)}.domains()
+	}
+	if err := g.gate.SetAddrs(want); err != nil {
 		return err
 	}
-	var addrs []netip.Addr
-	for _, a := range have {
-		if p, ok := prefixOf(a.IPNet); ok {
-			addrs = append(addrs, p.Addr())
+	for _, l := range links {
+		a := l.Attrs()
+		err := g.protect(l, host.Carp{Name: a.Name, Carpdev: a.ParentIndex}, addrs[a.Name])
+		if err == nil {
+			err = g.setMaster(a.Index, a.Name, false)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
 		}
 	}
-	if err := g.protect(l, host.Carp{Name: name, Carpdev: l.Attrs().ParentIndex}, addrs); err != nil {
-		return err
-	}
-	return g.setMaster(index, name, false)
+	return nil
 }
 
 // adopted ends the adoption: what nobody wants any more goes.
@@ -350,6 +392,21 @@ func (g *guard) close() error {
 	}
 	return errors.Join(g.gate.DetachAll(), g.gate.Close())
 }
+
+// listTries is how often a list is asked for that changes while it is given.
+const listTries = 10
+
+// whole asks for a list until nothing has changed meanwhile.
+func whole[T any](list func() (T, error)) (all T, err error) {
+	for range listTries {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
+}
+
+func listLinks() ([]netlink.Link, error) { return whole(netlink.LinkList) }
 
 func setUp(index int, up bool) error {
 	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}

@@ -217,18 +217,21 @@ func (h *Host) silence(keep map[string]bool) error {
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
+	var kept []netlink.Link
 	for _, l := range links {
-		if !h.ours(l) {
+		switch {
+		case !h.ours(l):
+			continue
+		case keep[l.Attrs().Name]:
+			kept = append(kept, l)
 			continue
 		}
-		if keep[l.Attrs().Name] {
-			err = h.guard.adopt(l)
-		} else {
-			err = h.netlink.LinkDel(l)
-		}
-		if err != nil && !errors.Is(err, syscall.ENODEV) {
+		if err := h.netlink.LinkDel(l); err != nil && !errors.Is(err, syscall.ENODEV) {
 			return fmt.Errorf("failed to silence %s: %w", l.Attrs().Name, err)
 		}
+	}
+	if err := h.guard.adopt(kept); err != nil {
+		return fmt.Errorf("failed to silence links: %w", err)
 	}
 	return nil
 }

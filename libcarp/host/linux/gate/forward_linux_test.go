@@ -42,7 +42,7 @@ func TestForwarding(t *testing.T) {
 			}
 		},
 	}
-	rounds, length, limit := 12, 25*time.Millisecond, 0.85
+	rounds, length, limit := 12, 25*time.Millisecond, 0.6 // of a machine that does much else
 	if long {
 		rounds, length, limit = 200, 100*time.Millisecond, 0.97
 	}
@@ -131,47 +131,43 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
-// BenchmarkProgram is what one packet costs in a program, as the kernel measures it.
-func BenchmarkProgram(b *testing.B) {
-	g, err := New("/benchmark")
+// What one packet costs in a program, as the kernel measures it: the least of several runs.
+func TestCost(t *testing.T) {
+	g, err := New("/test")
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	defer g.Close()
 	slot, err := g.Add("carp0")
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	empty, err := load("carp_empty", asm.Instructions{asm.Mov.Imm(asm.R0, actUnspec), asm.Return()})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer empty.Close()
 	in, err := g.progs.other(other{})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	link, err := g.progs.carp(false, slot)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	defer link.Close()
-	until, err := boottime()
-	if err != nil {
-		b.Fatal(err)
-	}
-	g.Renew(slot, until+3600*second)
+	g.Renew(slot, now(t)+3600*second)
 	frame := ethernet(hostMAC, packet4(unix.IPPROTO_UDP, "192.168.1.4", "10.0.0.77", make([]byte, 26)), unix.ETH_P_IP)
-	for _, c := range []struct {
-		what string
-		prog *ebpf.Program
-	}{{"empty", empty}, {"other address", in}, {"carp with a fresh lease", link}} {
-		b.Run(c.what, func(b *testing.B) {
-			_, each, err := c.prog.Benchmark(frame, b.N, nil)
+	cost := func(p *ebpf.Program) time.Duration {
+		least := time.Hour
+		for range 5 {
+			_, each, err := p.Benchmark(frame, 200000, nil)
 			if err != nil {
-				b.Fatal(err)
+				t.Fatal(err)
 			}
-			b.ReportMetric(float64(each), "ns/packet")
-		})
+			least = min(least, each)
+		}
+		return least
+	}
+	nothing := cost(load1(t, asm.Instructions{asm.Mov.Imm(asm.R0, actUnspec), asm.Return()}))
+	miss, fresh := cost(in), cost(link)
+	t.Logf("an empty program %v, one for another address %v, a carp's with a fresh lease %v", nothing, miss, fresh)
+	if limit := nothing + 150*time.Nanosecond; miss > limit || fresh > limit {
+		t.Errorf("more than %v", limit)
 	}
 }

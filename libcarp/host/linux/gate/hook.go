@@ -206,6 +206,9 @@ func (g *Gate) Detach(ifindex int) error {
 // DetachAll takes the gate off every interface, also what an earlier run left.
 func (g *Gate) DetachAll() error {
 	links, err := g.netlink.LinkList()
+	for try := 0; errors.Is(err, netlink.ErrDumpInterrupted) && try < 10; try++ {
+		links, err = g.netlink.LinkList()
+	}
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}

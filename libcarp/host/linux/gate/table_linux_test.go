@@ -112,6 +112,30 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Another process that is told all carps at once changes nothing where nothing has changed, and loses no lease.
+func TestTableInherit(t *testing.T) {
+	r := newRig(t, 8)
+	x, y, z := Addr{0, netip.MustParseAddr("192.0.2.1")}, Addr{2, netip.MustParseAddr("fe80::1")}, Addr{0, netip.MustParseAddr("192.0.2.3")}
+	r.leases[1], r.leases[2], r.leases[3] = 10, 20, 20
+	r.inherit(map[string]int{"a": 1, "b": 2}, map[Addr]int{x: 3, y: 1, z: 2})
+	edits, err := r.table.set(map[string][]Addr{"a": {x, y}, "b": {x}})
+	if err != nil || len(edits) != 2 {
+		t.Fatalf("%v, %v", edits, err)
+	}
+	for _, e := range edits {
+		switch {
+		case e.addr == z && e.slot < 0:
+		case e.addr == x && e.slot != 3 && r.leases[e.slot] == 20: // a slot of its own, not the one that it leads to still
+		default:
+			t.Errorf("edit %v", e)
+		}
+	}
+	r.settle(edits, false)
+	if r.leases[1] != 10 || r.leases[2] != 20 || r.leases[3] != 0 || r.used[3] {
+		t.Errorf("leases %v, used %v", r.leases, r.used)
+	}
+}
+
 // What could not be written is written the next time, and its slots are nobody else's.
 func TestTableFailedEdit(t *testing.T) {
 	r := newRig(t, 4)
