@@ -20,6 +20,13 @@ const (
 	fdAlive             // reads end of file when the supervisor is gone
 	fdReady             // the engine writes a byte when it serves
 	fdRecord            // what the next engine needs to know of this one
+	fdGate              // the gate, as many as it needs, if there is one
+)
+
+// What an engine process is told after the state directory and the pause.
+const (
+	argVerbose = "-v"
+	argGate    = "gate" // the supervisor has one
 )
 
 // stopWithin is how long an engine may take to bow out and clear up.
@@ -38,12 +45,21 @@ const (
 type supervisor struct {
 	dir     statedir.Dir
 	verbose bool
+	noGate  bool      // as if the kernel had no eBPF
 	stderr  io.Writer // of the engine too
 	logs    *logger
 
 	held   *statedir.Held
 	ctl    *os.File
 	record *os.File
+	gate   shutter
+}
+
+// A shutter is what the supervisor does with the gate: it keeps it for the engines, and shuts it when one has died.
+type shutter interface {
+	Files() ([]*os.File, error)
+	ShutAll()
+	Close() error
 }
 
 // run returns when it is told to end, or when no engine can run at all.
@@ -66,6 +82,9 @@ func (s *supervisor) run() (err error) {
 		return err
 	}
 	defer s.record.Close()
+	if s.gate = s.openGate(); s.gate != nil {
+		defer s.gate.Close()
+	}
 
 	pause := time.Duration(0)
 	for first := true; ; first = false {
@@ -88,6 +107,9 @@ func (s *supervisor) run() (err error) {
 		case sig := <-signals:
 			return s.stop(e, sig)
 		case err := <-e.ended:
+			if s.gate != nil {
+				s.gate.ShutAll() // nobody watches what it would let through
+			}
 			served := e.served()
 			e.close()
 			if first && !served {
@@ -105,6 +127,19 @@ func (s *supervisor) run() (err error) {
 			}
 		}
 	}
+}
+
+// openGate makes the gate, or says why there is none.
+func (s *supervisor) openGate() shutter {
+	var err error = errors.New("option -g")
+	if !s.noGate {
+		var g shutter
+		if g, err = newGate(s.dir); err == nil {
+			return g
+		}
+	}
+	s.logs.printf("kernelsim: no gate (%v): a host that hangs goes on to answer", err)
+	return nil
 }
 
 func reason(err error) string {
@@ -138,10 +173,23 @@ func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
 	cmd := exec.Command(self())
 	cmd.Args = []string{engineName, string(s.dir), pause.String()}
 	if s.verbose {
-		cmd.Args = append(cmd.Args, "-v")
+		cmd.Args = append(cmd.Args, argVerbose)
 	}
 	cmd.Stderr = s.stderr
 	cmd.ExtraFiles = []*os.File{s.held.Lock, s.ctl, aliveR, readyW, s.record}
+	if s.gate != nil {
+		files, err := s.gate.Files()
+		if err != nil {
+			aliveW.Close()
+			readyR.Close()
+			return nil, err
+		}
+		for _, f := range files {
+			defer f.Close()
+		}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, files...)
+		cmd.Args = append(cmd.Args, argGate)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a ^C is for the supervisor, which then asks the engine to end
 	if err := cmd.Start(); err != nil {
 		aliveW.Close()
