@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"carp/libcarp/engine"
 	"carp/libcarp/loop"
 	"carp/libcarp/statedir"
@@ -41,6 +43,9 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if _, err := unix.FcntlInt(fdReady, unix.F_DUPFD_CLOEXEC, fdLast); err != nil {
+		return fmt.Errorf("failed to duplicate a descriptor: %w", err)
+	}
 	held, err := statedir.Inherit(fdLock, fdCtl)
 	if err != nil {
 		return err

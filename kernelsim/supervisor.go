@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,10 +19,14 @@ const (
 	fdLock   = 3 + iota // so that nobody starts beside an engine that has outlived its supervisor
 	fdCtl               // the listening socket: commands can connect as long as the supervisor lives
 	fdAlive             // reads end of file when the supervisor is gone
-	fdReady             // the engine writes a byte when it serves
+	fdReady             // the engine writes a byte when it serves; the supervisor reads end of file when it is gone
 	fdRecord            // what the next engine needs to know of this one
 	fdGate              // the gate, as many as it needs, if there is one
 )
+
+// fdLast is where the engine has fdReady a second time. The kernel closes a dead process's files before it tells its parent, which takes tens of
+// milliseconds with packet sockets, and Linux begins with the highest.
+const fdLast = 512
 
 // What an engine process is told after the state directory and the pause.
 const (
@@ -106,11 +111,12 @@ func (s *supervisor) run() (err error) {
 		select {
 		case sig := <-signals:
 			return s.stop(e, sig)
-		case err := <-e.ended:
+		case <-e.gone:
 			if s.gate != nil {
 				s.gate.ShutAll() // nobody watches what it would let through
 			}
-			served := e.served()
+			err := <-e.ended
+			served := e.served.Load()
 			e.close()
 			if first && !served {
 				return errors.New("the engine did not start") // it has said why
@@ -154,7 +160,10 @@ type engineProcess struct {
 	cmd   *exec.Cmd
 	alive *os.File // closing it tells the engine that the supervisor is gone
 	ready *os.File
-	ended chan error
+
+	served atomic.Bool   // it has come as far as to serve
+	gone   chan struct{} // closed once it is dead
+	ended  chan error    // told once it can be followed by another
 }
 
 // start runs an engine process: this very program.
@@ -196,15 +205,20 @@ func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
 		readyR.Close()
 		return nil, err
 	}
-	e := &engineProcess{cmd: cmd, alive: aliveW, ready: readyR, ended: make(chan error, 1)}
+	e := &engineProcess{cmd: cmd, alive: aliveW, ready: readyR, gone: make(chan struct{}), ended: make(chan error, 1)}
+	go e.listen()
 	go func() { e.ended <- cmd.Wait() }()
 	return e, nil
 }
 
-// served reports whether an engine that has ended had come as far as to serve.
-func (e *engineProcess) served() bool {
-	n, _ := e.ready.Read(make([]byte, 1))
-	return n == 1
+// listen hears that the engine serves, and that it is gone.
+func (e *engineProcess) listen() {
+	defer close(e.gone)
+	for b := make([]byte, 1); ; e.served.Store(true) {
+		if _, err := e.ready.Read(b); err != nil {
+			return
+		}
+	}
 }
 
 func (e *engineProcess) close() {

@@ -216,7 +216,7 @@ func answers(ofA bool) func(*frame) bool {
 // Nobody answers for a dead host: the last answer comes at most a lease after the fault, and before the other is master; one that thaws does not answer.
 func TestDeadHost(t *testing.T) {
 	const fastInterval = time.Second * 25 / 256
-	soon := 50 * time.Millisecond // on a machine that does much else, and of one trial
+	soon := 20 * time.Millisecond // on a machine that does much else
 	if long {
 		soon = 5 * time.Millisecond
 	}
@@ -302,5 +302,45 @@ func TestDeadHost(t *testing.T) {
 				s.judge(t, fault.median, lease+5*time.Millisecond)
 			})
 		}
+	}
+}
+
+// A hang that is longer than the lease and shorter than two intervals costs no fail-over: the host is silent, hears what has come in, and goes on.
+func TestShortHang(t *testing.T) {
+	l := newLab(t)
+	client := l.machine("client")
+	c := client.capture()
+	a, b := l.host("a"), l.host("b")
+	a.must("sysctl -qw net.ipv4.ip_default_ttl=99")
+	a.must("ifconfig-carp carp0 vhid 1 192.168.1.10")
+	a.becomes("master", 10*time.Second)
+	b.must("ifconfig-carp carp0 vhid 1 192.168.1.10")
+	ping := client.command("ping", "-n", "-q", "-i", "0.002", "192.168.1.10")
+	if err := ping.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { ping.Process.Signal(syscall.SIGINT); ping.Wait() }()
+	for range trials(2, 20) {
+		from := c.count()
+		c.wait(t, from, 2*time.Second, "an advert", advertFrom(a.addr))
+		c.wait(t, c.count(), time.Second, "an answer", answers(true))
+		syscall.Kill(a.engine(), syscall.SIGSTOP)
+		stopped := time.Now()
+		time.Sleep(800 * time.Millisecond)
+		silent := c.since(from, answers(true))
+		syscall.Kill(a.engine(), syscall.SIGCONT)
+		thawed, at := time.Now(), c.count()
+		if last := silent[len(silent)-1].at; last.After(stopped.Add(505 * time.Millisecond)) {
+			t.Errorf("an answer %v after it was stopped", last.Sub(stopped))
+		}
+		f, _ := c.wait(t, at, time.Second, "an answer after it goes on", answers(true))
+		t.Logf("stopped for 800 ms: silent for the last %v, answers %v after it goes on", thawed.Sub(silent[len(silent)-1].at), f.at.Sub(thawed))
+		if late := f.at.Sub(thawed); late > 200*time.Millisecond {
+			t.Errorf("an answer only %v after it goes on", late)
+		}
+		time.Sleep(1200 * time.Millisecond)
+	}
+	if log := a.readLog() + b.readLog(); strings.Count(log, "transition") != 1 {
+		t.Errorf("transitions: %s", log)
 	}
 }
