@@ -34,6 +34,7 @@ type guard struct {
 	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
 	carps   map[string]guarded
 	hooked  map[int]bool // interfaces other than carps, by index
+	vrfs    map[int]int  // of the carpdevs, by index
 	behind  map[int]bool // where something comes before the gate, by index
 }
 
@@ -47,7 +48,7 @@ type guarded struct {
 func newGuard(o Options) *guard {
 	return &guard{
 		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
-		slots: map[string]int{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]bool{}, behind: map[int]bool{},
+		slots: map[string]int{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]bool{}, vrfs: map[int]int{}, behind: map[int]bool{},
 	}
 }
 
@@ -73,11 +74,17 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 	if err != nil {
 		return err
 	}
-	links, err := listLinks()
-	if err != nil {
-		return fmt.Errorf("failed to list links: %w", err)
+	// Where the carpdev has the gate already, the other interfaces have it too, or news of them are on their way: no list, which would take time in
+	// proportion to all carps.
+	var links []netlink.Link
+	vrf, known := g.vrfs[c.Carpdev]
+	if !known || !g.hooked[c.Carpdev] {
+		if links, err = listLinks(); err != nil {
+			return fmt.Errorf("failed to list links: %w", err)
+		}
+		vrf = vrfOf(links, c.Carpdev)
 	}
-	k := guarded{index: link.Attrs().Index, carpdev: c.Carpdev, addrs: addrs, vrf: vrfOf(links, c.Carpdev)}
+	k := guarded{index: link.Attrs().Index, carpdev: c.Carpdev, addrs: addrs, vrf: vrf}
 	if err := g.gate.AttachCarp(k.index, c.Name); err != nil {
 		return fmt.Errorf("gate: %w", err)
 	}
@@ -94,6 +101,10 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 	g.mu.Lock()
 	g.slots[c.Name] = slot
 	g.mu.Unlock()
+	g.vrfs[c.Carpdev] = vrf
+	if links == nil {
+		return nil
+	}
 	return g.hook(links, false)
 }
 
@@ -121,6 +132,7 @@ func (g *guard) forget(carp string) error {
 	err := g.gate.Remove(carp)
 	if len(g.carps) == 0 {
 		clear(g.hooked)
+		clear(g.vrfs)
 		err = errors.Join(err, g.gate.DetachAll())
 	}
 	return err
@@ -139,8 +151,11 @@ func (g *guard) news(links []netlink.Link) {
 	if err := g.hook(links, true); err != nil {
 		g.warn("kernelsim: %v", err)
 	}
+	for carpdev := range g.vrfs {
+		g.vrfs[carpdev] = vrfOf(links, carpdev)
+	}
 	for name, k := range g.carps {
-		if vrf := vrfOf(links, k.carpdev); vrf != k.vrf {
+		if vrf := g.vrfs[k.carpdev]; vrf != k.vrf {
 			k.vrf = vrf
 			g.carps[name] = k
 			if err := g.gate.SetAddrs(map[string][]gate.Addr{name: k.domains()}); err != nil {
@@ -209,12 +224,17 @@ func (g *guard) tell(index int, err error) {
 // be master.
 func (g *guard) hook(links []netlink.Link, again bool) error {
 	var errs []error
-	here := map[int]bool{}
+	here, isLink, isCarpdev := map[int]bool{}, map[int]bool{}, map[int]bool{}
+	for _, k := range g.carps {
+		isLink[k.index], isCarpdev[k.carpdev] = true, true
+	}
 	for _, l := range links {
 		a := l.Attrs()
-		_, isLink := g.linkOf(a.Index)
-		carpdev, vrf := g.isCarpdev(a.Index), vrfOf(links, a.Index)
-		if isLink || a.Flags&net.FlagLoopback != 0 || a.MasterIndex != 0 && vrf == 0 && !carpdev {
+		if isLink[a.Index] {
+			continue
+		}
+		carpdev, vrf := isCarpdev[a.Index], vrfOf(links, a.Index)
+		if a.Flags&net.FlagLoopback != 0 || a.MasterIndex != 0 && vrf == 0 && !carpdev {
 			continue
 		}
 		here[a.Index] = true
@@ -230,7 +250,7 @@ func (g *guard) hook(links []netlink.Link, again bool) error {
 		}
 	}
 	for index := range g.hooked {
-		if _, isLink := g.linkOf(index); isLink || here[index] {
+		if isLink[index] || here[index] {
 			continue
 		}
 		if err := g.gate.Detach(index); err != nil { // it has got a master
@@ -239,15 +259,6 @@ func (g *guard) hook(links []netlink.Link, again bool) error {
 	}
 	g.hooked = here
 	return errors.Join(errs...)
-}
-
-func (g *guard) isCarpdev(index int) bool {
-	for _, k := range g.carps {
-		if k.carpdev == index {
-			return true
-		}
-	}
-	return false
 }
 
 // linkOf returns whose link that is.
