@@ -9,6 +9,7 @@ import (
 	"carp/libcarp/engine"
 	"carp/libcarp/host"
 	"carp/libcarp/statedir"
+	"carp/libcarp/wire"
 )
 
 // The earlier of 500 ms and two intervals after the last advert.
@@ -59,6 +60,20 @@ func newLeaseRig(t *testing.T) *leaseRig {
 	r := &leaseRig{host: &stubHost{packets: make(chan host.Packet, 1)}, now: 1e9}
 	r.Loop = New(Options{Machine: m, Host: r.host, Clock: r, Log: func(engine.Level, string) {}})
 	return r
+}
+
+// A peer that does not answer is the very case for which there is a second host: its master goes on, while one that cannot send at all falls silent.
+func TestUnresolvedPeerKeepsLease(t *testing.T) {
+	for errno, renewed := range map[syscall.Errno]bool{syscall.EHOSTDOWN: true, syscall.ENETDOWN: false} {
+		r := newLeaseRig(t)
+		packet := make([]byte, wire.IPv4Header+wire.Size)
+		(&wire.Advert{Version: wire.Version}).Marshal(packet[wire.IPv4Header:])
+		r.host.send = errno
+		r.send(&engine.SendAdvert{Carp: "carp0", Interval: 1e9, Packet: packet})
+		if got := len(r.told()) > 0; got != renewed {
+			t.Errorf("%v: renewed %t", errno, got)
+		}
+	}
 }
 
 func TestLeaseIsRenewed(t *testing.T) {

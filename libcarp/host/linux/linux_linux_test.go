@@ -31,6 +31,9 @@ func tagged(id uint16, frame []byte) []byte {
 func TestReceive(t *testing.T) {
 	inNetwork(t, func(l *lab) {
 		l.ensure(l.carp(1, false, "192.168.1.10/24", "2001:db8::10/64"))
+		for _, a := range []string{"192.168.1.2", "fe80::2"} { // errors would find their way
+			l.ip("neigh", "add", a, "lladdr", theirs.String(), "dev", "eth0", "nud", "permanent")
+		}
 		group4, group6 := multicastMAC(wire.GroupIPv4), multicastMAC(wire.GroupIPv6)
 		v4 := advert4(1, group4, virtual, "192.168.1.2", "224.0.0.18")
 		v6 := advert6(1, group6, virtual, "fe80::2", "ff02::12")
@@ -400,6 +403,7 @@ func TestMacvlanCarpdev(t *testing.T) {
 		c.Carpdev, d.Carpdev = index, index
 		first := l.ensure(c)
 		l.ensure(d)
+		l.ip("link", "set", d.Name, "allmulticast", "on") // as tcpdump(8) does: it sees what is for others
 		for _, master := range []bool{false, true, false} {
 			c.Master = master
 			if again := l.ensure(c); again != first {
