@@ -126,6 +126,7 @@ func (e *Engine) sendOver(f family, n *node, now Instant, bowOut bool) {
 
 	s := e.advert()
 	s.Carp, s.Carpdev, s.From, s.Dst, s.BowOut = c.cfg.Name, c.link.Index, c.macOf(n), c.destination(f), bowOut
+	s.Interval = e.interval(n)
 	header := wire.IPv4Header
 	if f == inet6 {
 		header = wire.IPv6Header

@@ -45,7 +45,7 @@ type Host interface {
 	Packets() <-chan Packet
 
 	// Ensure makes the carp's link what c says and returns the link's index. It does nothing to what is right already;
-	// a link without Master is silent when Ensure returns. The error carries a syscall.Errno.
+	// a link without Master is silent when Ensure returns, and one with it waits for Renew where there are leases. The error carries a syscall.Errno.
 	Ensure(c Carp) (index int, err error)
 
 	// Remove takes the link away with all that was made for it. One that does not exist is no error.
@@ -53,6 +53,14 @@ type Host interface {
 
 	// Silence makes every link silent at once, however many there are. Only Send and Close may follow.
 	Silence() error
+
+	// Renew lets the link of a carp answer until then, in nanoseconds of a clock that counts suspend (CLOCK_BOOTTIME); 0 silences it. A host that
+	// has no such means does nothing: there a master answers until Ensure says otherwise. It may be called from any goroutine, and never waits.
+	Renew(carp string, until int64)
+
+	// Drain puts into Packets what the carpdevs have received before it was called, as far as there is room. It may be called from any goroutine, and
+	// never waits.
+	Drain()
 
 	// Announce tells the carpdev's network that the addresses are at the carp's MAC: gratuitous ARP for IPv4, unsolicited neighbour advertisements for
 	// IPv6.

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// lookEvery is how often the routes to peers are looked up again, and addresses asked for that nobody has told yet.
-	lookEvery = time.Second
+	// routesEvery is how often the routes to peers are looked up again, and addresses asked for that nobody has told yet.
+	routesEvery = time.Second
 	// peerLife is how long a peer is looked after that is no carp's and that nothing is sent to any more.
 	peerLife = time.Minute
 	// stateValid are the states in which an entry of the kernel's has an address that may be used (include/net/neighbour.h: NUD_VALID).
@@ -139,7 +139,7 @@ func (n *neighbours) follow() error {
 	}
 	n.forget()
 	n.look()
-	again := time.NewTicker(lookEvery)
+	again := time.NewTicker(routesEvery)
 	defer again.Stop()
 	for {
 		select {

@@ -71,6 +71,7 @@ func (h *Host) follow() error {
 				if !ok {
 					return fmt.Errorf("the subscription to links ended")
 				}
+				h.guard.linkNews(u.Link)
 				index := u.Link.Attrs().Index
 				if isCarp(u.Link) {
 					carps[index] = true
@@ -113,6 +114,7 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
+	h.guard.news(all)
 	clear(carps)
 	links := []config.Link{}
 	for _, l := range all {
