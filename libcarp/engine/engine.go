@@ -160,6 +160,8 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 	switch ev := ev.(type) {
 	case *Packet:
 		e.receive(now, ev)
+	case *Foreign:
+		e.foreign(ev)
 	case *Tick:
 	case *Sent:
 		e.sentAdvert(now, ev)
@@ -302,8 +304,12 @@ func (e *Engine) ensure(c *carp) {
 		return
 	}
 	c.ensured = true
+	vhids := make([]uint8, len(c.nodes))
+	for i, n := range c.nodes {
+		vhids[i] = n.vhid
+	}
 	e.emit(&Ensure{
-		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
+		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), VHIDs: vhids, Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
 		Master: c.nodes[0].state == Master,
 	})
 }

@@ -197,7 +197,7 @@ func (l *Loop) do(f engine.Effect) {
 func (l *Loop) link(f engine.Effect) {
 	switch f := f.(type) {
 	case *engine.Ensure:
-		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, VHIDs: f.VHIDs, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
 		if !f.Master {
 			l.endLease(f.Carp)
 		}
@@ -277,6 +277,11 @@ func (l *Loop) ensured(name string, err error) {
 
 // eachSecond tries again what failed, and writes the counters down.
 func (l *Loop) eachSecond() {
+	l.hands.ask(func() {
+		if f := l.Host.Foreign(); f != (host.Foreign{}) {
+			l.post(func() { l.step(&engine.Foreign{Clock: l.wall(), IPv4: f.IPv4, IPv6: f.IPv6}) })
+		}
+	})
 	l.publishStats()
 	for name := range l.broken {
 		l.hands.ask(func() {

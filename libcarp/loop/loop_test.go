@@ -86,6 +86,7 @@ func (h *stubHost) Renew(carp string, until int64) {
 	defer h.mu.Unlock()
 	h.leases = append(h.leases, aLease{carp, until, int64(SystemClock{}.Now())})
 }
+func (h *stubHost) Foreign() host.Foreign               { return host.Foreign{} }
 func (h *stubHost) Drain()                              { h.note("drain") }
 func (h *stubHost) Probe(carpdev int, inet6 bool) error { h.note("probe %d", carpdev); return nil }
 func (h *stubHost) Close() error                        { h.closed = true; return nil }

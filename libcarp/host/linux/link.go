@@ -45,7 +45,8 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 
 // same reports whether two carps differ in nothing but who is master.
 func same(a, b host.Carp) bool {
-	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.Addrs, b.Addrs) && slices.Equal(a.Peers, b.Peers)
+	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.VHIDs, b.VHIDs) && slices.Equal(a.Addrs, b.Addrs) &&
+		slices.Equal(a.Peers, b.Peers)
 }
 
 // setMaster lets the link answer or silences it.
@@ -404,6 +405,9 @@ func (h *Host) listen(parent netlink.Link, c host.Carp, index int) error {
 			return err
 		}
 	}
+	if err := h.introduce(c.Carpdev); err != nil {
+		return err
+	}
 	m := h.made[c.Name]
 	var err error
 	m.groups, err = p.members.change(m.groups, groupsOf(c))
@@ -430,6 +434,8 @@ func (h *Host) depart(m made) {
 		p.members.change(m.groups, nil)
 		if last {
 			p.close()
+		} else if err := h.introduce(carpdev); err != nil {
+			h.logf("linux: %v", err) // what is taken for ours is refused by the engine
 		}
 	}
 	for _, index := range []int{carpdev, m.below} {

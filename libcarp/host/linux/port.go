@@ -25,6 +25,9 @@ type port struct {
 
 	mu   sync.Mutex           // of what follows: Drain asks from any goroutine
 	ears map[string]*listener // by carp: on a carpdev that is a macvlan itself, the carps' links
+
+	stranger  *stranger // nil: adverts of foreign vhids reach us
+	estranged bool      // that was tried
 }
 
 // openPort listens on a carpdev.
@@ -74,6 +77,9 @@ func (p *port) close() {
 		p.ignore(carp)
 	}
 	p.listener.close()
+	if p.stranger != nil {
+		p.stranger.close()
+	}
 	p.members.close()
 }
 
