@@ -459,6 +459,9 @@ func TestClaimsAreSent(t *testing.T) {
 	if !auth.Verify(&ad) {
 		t.Error("wrong HMAC")
 	}
+	if want := (3*256 + 7) * second / 256; adv.Interval != want {
+		t.Errorf("says that the next one takes %d, want %d", adv.Interval, want)
+	}
 	if fmt.Sprintf("%x", adv.Packet[12:20]) != "c0a80101e0000012" || adv.From.String() != "00:00:5e:00:01:01" {
 		t.Errorf("packet %x from %s", adv.Packet, adv.From)
 	}

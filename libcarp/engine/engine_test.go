@@ -70,6 +70,11 @@ func TestSeveralNodes(t *testing.T) {
 	if got, want := told(h.e.effects), "2 carp0: state transition (vhid 2): BACKUP -> MASTER; told; publish carp0"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
+	for _, f := range h.e.effects {
+		if s, ok := f.(*SendAdvert); ok && s.From != config.VirtualMAC(2) {
+			t.Errorf("the second node's advert comes from %s", s.From)
+		}
+	}
 }
 
 // Who was late once, and then heard his master, is given time again.
@@ -295,8 +300,10 @@ func TestConstants(t *testing.T) {
 	for name, c := range map[string]struct{ got, want int64 }{
 		"a day":              {dayMs, 24 * 60 * 60 * 1000},
 		"2024 to 2050":       {wallMax, 851472000000},
+		"and five years":     {heardMax, 851472000000 + 157680000000},
 		"sourceLogEvery":     {int64(sourceLogEvery), 60e9},
 		"probesReset":        {int64(probesReset), 60e9},
+		"vrrpLogEvery":       {int64(vrrpLogEvery), 3600e9},
 		"the longest packet": {packetMax, 76},
 	} {
 		if c.got != c.want {
