@@ -325,6 +325,11 @@ func TestChosenCarpdev(t *testing.T) {
 	if !errors.Is(err, config.EADDRNOTAVAIL) {
 		t.Errorf("no interface in the subnet: %v", err)
 	}
+	h.setLinks(em6(1))
+	err = h.change("carp1 create vhid 1 alias fe80::10/64")
+	if !errors.Is(err, config.EADDRNOTAVAIL) {
+		t.Errorf("a link-local address, which any interface could hold: %v", err)
+	}
 
 	// Configured before its network is there.
 	m := config.NewMachine()
