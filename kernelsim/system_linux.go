@@ -48,8 +48,12 @@ func newGate(dir statedir.Dir) (shutter, error) { return gate.New(string(dir)) }
 func openHost(dir statedir.Dir, record *os.File, m *config.Machine, gated bool, debug, warn func(string, ...any)) (host.Host, error) {
 	o := linux.Options{Mark: string(dir), Record: linux.NewRecord(record), Logf: debug, Warnf: warn}
 	if gated {
+		var fds []int
+		for n := range gate.FileCount {
+			fds = append(fds, fdGate+n)
+		}
 		var err error
-		if o.Gate, err = gate.Open(string(dir), []int{fdGate, fdGate + 1, fdGate + 2}); err != nil {
+		if o.Gate, err = gate.Open(string(dir), fds); err != nil {
 			return nil, err
 		}
 	}

@@ -320,6 +320,9 @@ func (l *lab) pair(words, forA, forB string) (a, b *machine) {
 	l.t.Helper()
 	a, b = l.host("a"), l.host("b")
 	a.must("ifconfig-carp carp0 vhid 1 " + words + " " + forA + " 192.168.1.10")
+	if forA == forB { // equal hosts: on a busy machine b could be first
+		a.becomes("master", 10*time.Second)
+	}
 	b.must("ifconfig-carp carp0 vhid 1 " + words + " " + forB + " 192.168.1.10")
 	return a, b
 }

@@ -6,7 +6,7 @@
 // address (ARP: that ask for it) on their way in, and from one (ARP: in its name) on their way out, are looked at, and dropped unless the address's lease is
 // fresh. All else goes on to the next filter. Frames of a VLAN other than 0 are left alone; id 0, a priority, counts as no VLAN.
 //
-// There are two maps. In addrs an address leads to a slot; in slots, an array in memory that is shared with the kernel, stands when the
+// The maps that matter are two. In addrs an address leads to a slot; in slots, an array in memory that is shared with the kernel, stands when the
 // lease ends, in nanoseconds of CLOCK_BOOTTIME, 0: shut. So a carp becomes master, stays it and ceases to be it by one store each,
 // however many addresses it has.
 package gate

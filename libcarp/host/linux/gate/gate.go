@@ -33,6 +33,7 @@ type Gate struct {
 	table  table
 
 	editing sync.Mutex // the maps
+	hints   []byte     // as the kernel sees it
 	hooking sync.Mutex // the filters
 	netlink *netlink.Handle
 	progs   programs
@@ -82,6 +83,10 @@ func build(mark string, m maps) (*Gate, error) {
 		return nil, fmt.Errorf("failed to map the slots: %w", err)
 	}
 	g.table = newTable(unsafe.Slice((*int64)(unsafe.Pointer(&g.memory[0])), slotMax))
+	if g.hints, err = unix.Mmap(m.hints.FD(), 0, hintsSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		g.Close()
+		return nil, fmt.Errorf("failed to map the hints: %w", err)
+	}
 	if g.netlink, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		g.Close()
 		return nil, fmt.Errorf("failed to open netlink: %w", err)
@@ -148,6 +153,10 @@ func (g *Gate) Close() error {
 		g.table.leases = nil
 		err = unix.Munmap(g.memory)
 		g.memory = nil
+	}
+	if g.hints != nil {
+		err = errors.Join(err, unix.Munmap(g.hints))
+		g.hints = nil
 	}
 	return errors.Join(err, g.maps.close())
 }
@@ -260,7 +269,35 @@ func (g *Gate) SetAddrs(want map[string][]Addr) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.table.settle(edits, len(errs) > 0)
+	if len(errs) == 0 {
+		g.clearHints(edits)
+	}
 	return errors.Join(errs...)
+}
+
+// end returns where the hint for an address stands.
+func (a Addr) end() uint16 {
+	k := a.key()
+	return binary.NativeEndian.Uint16(k[keySize-2:])
+}
+
+// clearHints takes back those for addresses that have gone, where no other ends in the same way.
+func (g *Gate) clearHints(edits []edit) {
+	gone := map[uint16]bool{}
+	for _, e := range edits {
+		if e.slot < 0 {
+			gone[e.addr.end()] = true
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	for a := range g.table.addrs {
+		delete(gone, a.end())
+	}
+	for end := range gone {
+		g.hints[end] = 0
+	}
 }
 
 // edit writes one change to addrs.
@@ -272,6 +309,7 @@ func (g *Gate) edit(e edit) error {
 		}
 		return nil
 	}
+	g.hints[e.addr.end()] = 1 // first: what has none passes
 	if err := g.maps.addrs.Put(key, uint32(e.slot)); err != nil {
 		return fmt.Errorf("failed to put %s into the gate: %w", e.addr.Addr, err)
 	}

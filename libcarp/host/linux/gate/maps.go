@@ -15,9 +15,10 @@ type maps struct {
 	addrs *ebpf.Map // an address leads to a slot; see Addr.key
 	slots *ebpf.Map // when the lease ends
 	carps *ebpf.Map // the name of a carp leads to its slot: for the next process, no program looks here
+	hints *ebpf.Map // one value with a byte for each end of an address, its last 16 bits: 0 where addrs has none that ends so
 }
 
-func (m maps) all() []*ebpf.Map { return []*ebpf.Map{m.addrs, m.slots, m.carps} }
+func (m maps) all() []*ebpf.Map { return []*ebpf.Map{m.addrs, m.slots, m.carps, m.hints} }
 
 func (m maps) close() error {
 	var errs []error
@@ -34,10 +35,14 @@ var specs = []*ebpf.MapSpec{
 	{Name: "carp_addrs", Type: ebpf.Hash, KeySize: keySize, ValueSize: slotSize, MaxEntries: addrMax, Flags: unix.BPF_F_NO_PREALLOC},
 	{Name: "carp_slots", Type: ebpf.Array, KeySize: slotSize, ValueSize: leaseSize, MaxEntries: slotMax, Flags: unix.BPF_F_MMAPABLE},
 	{Name: "carp_carps", Type: ebpf.Hash, KeySize: unix.IFNAMSIZ, ValueSize: slotSize, MaxEntries: slotMax, Flags: unix.BPF_F_NO_PREALLOC},
+	{Name: "carp_hints", Type: ebpf.Array, KeySize: slotSize, ValueSize: hintsSize, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE},
 }
 
+// FileCount is how many files a gate has.
+var FileCount = len(specs)
+
 func newMaps() (m maps, err error) {
-	for i, into := range []**ebpf.Map{&m.addrs, &m.slots, &m.carps} {
+	for i, into := range []**ebpf.Map{&m.addrs, &m.slots, &m.carps, &m.hints} {
 		*into, err = ebpf.NewMap(specs[i])
 		if errors.Is(err, unix.EPERM) && unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}) == nil {
 			*into, err = ebpf.NewMap(specs[i]) // a kernel before 5.11 counts maps as locked memory
@@ -52,7 +57,7 @@ func newMaps() (m maps, err error) {
 
 // openMaps takes descriptors over, also when it fails.
 func openMaps(fds []int) (m maps, err error) {
-	into := []**ebpf.Map{&m.addrs, &m.slots, &m.carps}
+	into := []**ebpf.Map{&m.addrs, &m.slots, &m.carps, &m.hints}
 	if len(fds) != len(into) {
 		err = fmt.Errorf("%d descriptors instead of %d", len(fds), len(into))
 	}

@@ -51,10 +51,12 @@ const (
 	keyAt     = -24
 	addrAt    = keyAt + 4
 	lastAt    = addrAt + 12 // where an IPv4 address stands
+	endAt     = addrAt + 14 // its last 16 bits, and those of an IPv6 address
 	slotAt    = -4
 	keySize   = 20
 	slotSize  = 4
 	leaseSize = 8
+	hintsSize = 1 << 16
 )
 
 // What the registers hold from one block to the next.
@@ -143,7 +145,7 @@ func (p *programs) carpCode(egress bool, slot int) asm.Instructions {
 // otherCode: the packet's address, on its way in the destination, on its way out the source, leads to the lease.
 func (p *programs) otherCode(o other) asm.Instructions {
 	code := asm.Instructions{asm.Mov.Reg(ctx, asm.R1)}
-	code = append(code, o.parse("", "short")...)
+	code = append(code, o.parse("", "short", p.maps.hints.FD())...)
 	// Headers that a card has left in fragments are gathered, once: what is short even then is no packet. There is no loop, since without CAP_PERFMON the
 	// kernel follows also the branches that cannot be taken.
 	code = append(code,
@@ -154,7 +156,7 @@ func (p *programs) otherCode(o other) asm.Instructions {
 		asm.FnSkbPullData.Call().WithSymbol("pull"),
 		asm.JNE.Imm(asm.R0, 0, "drop"), // no memory
 	)
-	code = append(code, o.parse(" again", "pass")...)
+	code = append(code, o.parse(" again", "pass", p.maps.hints.FD())...)
 	code = append(code,
 		asm.LoadMapPtr(asm.R1, p.maps.addrs.FD()).WithSymbol("lookup"),
 		asm.Mov.Reg(asm.R2, asm.RFP),
@@ -171,9 +173,9 @@ func (p *programs) otherCode(o other) asm.Instructions {
 	return append(code, ends(!o.egress)...)
 }
 
-// parse makes the key from the packet and jumps to "lookup", to "pass" where there is none, or to short when the packet ends before. Its own symbols end in
+// parse makes the key from the packet and jumps to "lookup", to "pass" where there is none or no such one in the map, or to short when the packet ends before. Its own symbols end in
 // suffix.
-func (o other) parse(suffix, short string) asm.Instructions {
+func (o other) parse(suffix, short string, hints int) asm.Instructions {
 	v4, v6, arp := int32(ipv4Dst), int32(ipv6Dst), int32(arpTarget)
 	if o.egress {
 		v4, v6, arp = ipv4Src, ipv6Src, arpSender
@@ -222,9 +224,10 @@ func (o other) parse(suffix, short string) asm.Instructions {
 	code = append(code, asm.Ja.Label("mapped"+suffix))
 
 	code = append(code, at("ipv4"+suffix, read(v4, lastAt, 4, short))...)
+	code = append(code, at("mapped"+suffix, hint(hints))...)
 	code = append(code,
 		// ::ffff:a.b.c.d stands for an IPv4 address.
-		asm.StoreImm(asm.RFP, addrAt, 0, asm.Word).WithSymbol("mapped"+suffix),
+		asm.StoreImm(asm.RFP, addrAt, 0, asm.Word),
 		asm.StoreImm(asm.RFP, addrAt+4, 0, asm.Word),
 		asm.StoreImm(asm.RFP, addrAt+8, 0, asm.Half),
 		asm.StoreImm(asm.RFP, addrAt+10, -1, asm.Half),
@@ -251,9 +254,10 @@ func (o other) parse(suffix, short string) asm.Instructions {
 		)
 		code = append(code, read(ndTarget, addrAt, 16, short)...)
 	}
+	code = append(code, at("domain"+suffix, hint(hints))...)
 	return append(code,
 		// A link-local address is one of this link alone.
-		asm.LoadMem(asm.R2, asm.RFP, addrAt, asm.Half).WithSymbol("domain"+suffix),
+		asm.LoadMem(asm.R2, asm.RFP, addrAt, asm.Half),
 		asm.And.Imm(asm.R2, onWire(0xffc0)),
 		asm.Mov.Imm(asm.R3, int32(o.vrf)),
 		asm.JNE.Imm(asm.R2, onWire(0xfe80), "key"+suffix),
@@ -280,6 +284,17 @@ func read(at int32, to int16, n int32, fail string) asm.Instructions {
 		asm.Mov.Imm(asm.R4, n),
 		asm.FnSkbLoadBytesRelative.Call(),
 		asm.JNE.Imm(asm.R0, 0, fail),
+	}
+}
+
+// hint passes what ends as no shared address does: nearly everything, without a look into the map.
+func hint(hints int) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMapValue(asm.R1, hints, 0),
+		asm.LoadMem(asm.R2, asm.RFP, endAt, asm.Half),
+		asm.Add.Reg(asm.R1, asm.R2),
+		asm.LoadMem(asm.R1, asm.R1, 0, asm.Byte),
+		asm.JEq.Imm(asm.R1, 0, "pass"),
 	}
 }
 

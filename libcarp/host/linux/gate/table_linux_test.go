@@ -166,3 +166,40 @@ func BenchmarkRenew(b *testing.B) {
 		}
 	}
 }
+
+// Each shared address has its hint, as long as any has that end.
+func TestHints(t *testing.T) {
+	g, err := New("/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	addr := func(s string) Addr { return Addr{0, netip.MustParseAddr(s)} }
+	a, b, c := addr("192.168.1.10"), addr("10.7.1.10"), addr("2001:db8::10a")
+	if a.end() != b.end() || a.end() != c.end() {
+		t.Fatalf("ends %x, %x, %x", a.end(), b.end(), c.end())
+	}
+	d := addr("2001:db8::11")
+	for _, carp := range []string{"carp0", "carp1"} {
+		if _, err := g.Add(carp); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		want map[string][]Addr
+		a, d byte
+	}{
+		{map[string][]Addr{"carp0": {a, b, d}, "carp1": {c}}, 1, 1},
+		{map[string][]Addr{"carp0": {b}}, 1, 0},
+		{map[string][]Addr{"carp0": nil}, 1, 0},
+		{map[string][]Addr{"carp1": {d}}, 0, 1},
+		{map[string][]Addr{"carp1": nil}, 0, 0},
+	} {
+		if err := g.SetAddrs(step.want); err != nil {
+			t.Fatal(err)
+		}
+		if g.hints[a.end()] != step.a || g.hints[d.end()] != step.d {
+			t.Errorf("%v: hints %d, %d, want %d, %d", step.want, g.hints[a.end()], g.hints[d.end()], step.a, step.d)
+		}
+	}
+}
