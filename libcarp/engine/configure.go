@@ -83,6 +83,7 @@ func (e *Engine) makeNodes(c *carp) {
 	for _, n := range c.nodes {
 		e.timers.drop(n)
 	}
+	e.unregister(c)
 	c.nodes = nil
 	for _, w := range c.cfg.Nodes {
 		e.seq++
@@ -120,19 +121,20 @@ func (e *Engine) authenticate(c *carp) {
 
 func isLinkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
-// register lets adverts find the carp's nodes.
+// register lets adverts find the nodes of a carp that is attached.
 func (e *Engine) register(c *carp) {
-	for k, n := range e.byVHID {
-		if n.carp == c {
-			delete(e.byVHID, k)
-		}
-	}
-	if !c.attached {
-		return
-	}
 	for _, n := range c.nodes {
 		if n.vhid != 0 {
 			e.byVHID[vhidOn{c.link.Index, n.vhid}] = n
+		}
+	}
+}
+
+// unregister undoes register, before the carp's link or its nodes become others.
+func (e *Engine) unregister(c *carp) {
+	for _, n := range c.nodes {
+		if k := (vhidOn{c.link.Index, n.vhid}); e.byVHID[k] == n {
+			delete(e.byVHID, k)
 		}
 	}
 }
@@ -208,7 +210,7 @@ func (e *Engine) destroy(c *carp, now Instant) {
 		e.timers.drop(n)
 	}
 	c.attached = false
-	e.register(c)
+	e.unregister(c)
 	delete(e.carps, c.cfg.Name)
 	e.ordered = slices.DeleteFunc(e.ordered, func(o *carp) bool { return o == c })
 	if c.suppressed {
@@ -428,8 +430,8 @@ func (e *Engine) detach(c *carp, now Instant) {
 	}
 	e.halt(c, now, reasonNoCarpdev, false)
 	e.remove(c)
+	e.unregister(c)
 	c.attached, c.link = false, config.Link{}
-	e.register(c)
 	if c.suppressed {
 		c.suppressed = false
 		e.demoted(c, -1, "detach")
