@@ -9,7 +9,8 @@ import (
 )
 
 // previousFor is how long adverts over a previous list of addresses are accepted at most (wire.md, choice 6); previousMax is how many such
-// lists: an administrator changes one address after the other on the backup, and then the master.
+// lists: an administrator changes one address after the other on the backup, and then the master. Where there were more, the oldest counts, which
+// the master still has, and the newest.
 const (
 	previousFor = 300 * second
 	previousMax = 8
@@ -284,8 +285,11 @@ func (e *Engine) rekey(c *carp, from *config.Interface, now Instant) {
 			n.previous = nil
 			continue
 		}
+		n.previous = slices.DeleteFunc(n.previous, func(o oldAuth) bool { return now >= o.until })
+		if len(n.previous) == previousMax {
+			n.previous = slices.Delete(n.previous, 1, 2)
+		}
 		n.previous = append(n.previous, oldAuth{old[i], now + previousFor})
-		n.previous = n.previous[max(len(n.previous)-previousMax, 0):]
 	}
 }
 
