@@ -376,6 +376,9 @@ func (e *Engine) attach(c *carp, now Instant) {
 		return
 	}
 	changed := !c.attached || !c.link.Equal(&link)
+	if changed {
+		e.warnOfOwn(c, &link)
+	}
 	another := !c.attached || c.link.MAC != link.MAC
 	c.link, c.attached = link, true
 	if another {
@@ -389,6 +392,16 @@ func (e *Engine) attach(c *carp, now Instant) {
 	e.settle(c, now, reasonCarpdev)
 	if changed {
 		e.publish(c)
+	}
+}
+
+// warnOfOwn tells of shared addresses that have become the carpdev's own. Nobody is given such an address by a command, which is refused, but one may be
+// stored, or be given to the carpdev later.
+func (e *Engine) warnOfOwn(c *carp, link *config.Link) {
+	for _, p := range c.cfg.Addrs {
+		if a := p.Addr(); link.HasAddr(a) && !c.link.HasAddr(a) {
+			e.logf(Crit, "%s: %s is an address of %s itself, too: remove it from one of them", c.cfg.Name, a, link.Name)
+		}
 	}
 }
 
