@@ -13,10 +13,16 @@ import (
 // An env with one usable interface em0, 192.168.1.1/24, and some that are of no use.
 type env struct{ active map[string]bool }
 
+// own are the addresses of the carpdevs themselves.
+var own = map[string][]netip.Prefix{
+	"em0": {netip.MustParsePrefix("192.168.1.2/24"), netip.MustParsePrefix("fe80::2/64")},
+	"em1": {netip.MustParsePrefix("192.168.1.3/24")},
+}
+
 func (env) Link(name string) (Link, bool) {
 	switch name {
 	case "em0", "em1":
-		return Link{Name: name, Ethernet: true, Multicast: true}, true
+		return Link{Name: name, Ethernet: true, Multicast: true, Addrs: own[name]}, true
 	case "lo":
 		return Link{Name: name, Multicast: true}, true
 	case "ppp0":
@@ -96,6 +102,11 @@ func TestPlanInterface(t *testing.T) {
 		{"carp0: alias ::1/128", EINVAL, 0},
 		{"carp0: alias ff02::1/64", EINVAL, 0},
 		{"carp0: alias ::ffff:192.168.1.1/128", EINVAL, 0},
+		{"carp0: alias 192.168.1.2/24", EEXIST, 0}, // em0's own
+		{"carp0: alias fe80::2/64", EEXIST, 0},
+		{"carp0: alias 192.168.1.3/24", OK, 0},
+		{"carp0: alias 192.168.1.3/24; carpdev em1", EEXIST, 1},
+		{"carp5: create; alias 192.168.1.2/24", EEXIST, 1},
 		{"carp5: create; alias fe80::1/64", EADDRNOTAVAIL, 1}, // every interface has that subnet
 		{"carp0: carppeer 192.168.1.2", OK, 0},
 		{"carp0: carppeer 2001:db8::2", EINVAL, 0},

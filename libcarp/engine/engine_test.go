@@ -322,3 +322,23 @@ func TestConstants(t *testing.T) {
 		t.Errorf("the first moment that is believed: %d", got)
 	}
 }
+
+// An address that is the carpdev's own, too, can be there after all: stored, or given to the carpdev afterwards. It is told once.
+func TestOwnAddress(t *testing.T) {
+	h := newHost(t, em0(1))
+	h.must("carp0 create vhid 1 carpdev em0 alias 192.168.1.10/24")
+	h.setLinks()
+	warning := "carp0: 192.168.1.10 is an address of em0 itself, too: remove it from one of them"
+	for n, c := range []struct {
+		links []config.Link
+		told  bool
+	}{
+		{[]config.Link{em0(10)}, true}, {[]config.Link{em0(10)}, false}, {[]config.Link{em0(1)}, false}, {[]config.Link{em0(10)}, true}, {nil, false},
+	} {
+		h.log = nil
+		h.setLinks(c.links...)
+		if slices.Contains(h.log, warning) != c.told {
+			t.Errorf("%d: %q", n, h.log)
+		}
+	}
+}

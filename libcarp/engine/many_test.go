@@ -6,8 +6,39 @@ import (
 	"testing"
 	"time"
 
+	"carp/libcarp/config"
 	"carp/libcarp/wire"
 )
+
+// Adverts find a carp's virtual host where it is now, and nothing where it was.
+func TestAdvertsFindTheirNode(t *testing.T) {
+	em1 := em0(2)
+	em1.Index, em1.Name = 3, "em1"
+	h := newHost(t, em0(1), em1)
+	h.must("carp0 create vhid 1 carpdev em0 alias 192.168.1.10/24")
+	for _, c := range []struct {
+		line    string
+		vhid    uint8
+		carpdev int
+	}{
+		{"carp0 vhid 2", 2, 2}, {"carp0 carpdev em1", 2, 3}, {"carp0 vhid 1", 1, 3}, {"carp0 carpdev em0", 1, 2}, {"carp0 destroy", 0, 0},
+	} {
+		h.must(c.line)
+		for vhid := uint8(1); vhid <= 2; vhid++ {
+			for carpdev := 2; carpdev <= 3; carpdev++ {
+				before := h.e.Stats()
+				h.hear(peer{vhid: vhid, carpdev: carpdev, base: 1})
+				after, found := h.e.Stats(), vhid == c.vhid && carpdev == c.carpdev
+				if got := after[config.Badvhid] == before[config.Badvhid]; got != found || after[config.Badauth] != before[config.Badauth] {
+					t.Errorf("%s: vhid %d on carpdev %d is found: %t", c.line, vhid, carpdev, got)
+				}
+			}
+		}
+	}
+	if len(h.e.byVHID) != 0 {
+		t.Errorf("%v is left", h.e.byVHID)
+	}
+}
 
 // A carpdev with hundreds of carps loses its link, and comes back: every master elsewhere says so once, with the whole demotion, and nobody waits for
 // the engine's arithmetic.

@@ -89,19 +89,11 @@ func (l *Loop) renew() {
 	l.schedule()
 }
 
-// hear takes in all packets that are there, and then lets the engine see how late it is.
+// hear takes in the packets that are there, and none that come meanwhile, since a flood has no end; then it lets the engine see how late it is.
 func (l *Loop) hear() {
 	l.Host.Drain()
-	for {
-		select {
-		case p, ok := <-l.Host.Packets():
-			if ok {
-				l.receive(p)
-				continue
-			}
-		default:
-		}
-		break
+	for n := len(l.Host.Packets()); n > 0; n-- {
+		l.receive(<-l.Host.Packets())
 	}
 	l.tick.Clock = l.wall()
 	l.step(&l.tick)

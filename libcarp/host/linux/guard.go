@@ -348,7 +348,7 @@ func (g *guard) adopt(links []netlink.Link) error {
 	addrs, want := map[string][]netip.Addr{}, map[string][]gate.Addr{}
 	for _, l := range links {
 		a := l.Attrs()
-		have, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
+		have, err := addrsOn(l, netlink.FAMILY_ALL)
 		if err != nil {
 			return fmt.Errorf("%s: failed to list addresses: %w", a.Name, err)
 		}
@@ -418,6 +418,11 @@ func whole[T any](list func() (T, error)) (all T, err error) {
 }
 
 func listLinks() ([]netlink.Link, error) { return whole(netlink.LinkList) }
+
+// addrsOn returns the addresses of a link, nil: of all.
+func addrsOn(link netlink.Link, family int) ([]netlink.Addr, error) {
+	return whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
+}
 
 func setUp(index int, up bool) error {
 	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}

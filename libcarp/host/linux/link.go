@@ -111,7 +111,7 @@ func (h *Host) make(c host.Carp) (int, error) {
 	}
 	var have []netlink.Addr
 	if !created { // asking for them costs time in proportion to all that the host has
-		if have, err = h.netlink.AddrList(link, netlink.FAMILY_ALL); err != nil {
+		if have, err = addrsOn(link, netlink.FAMILY_ALL); err != nil {
 			return 0, err
 		}
 	}
@@ -328,7 +328,7 @@ func (h *Host) Adopt(keep map[string]bool) error {
 
 // silence silences all our links, and takes them away where they are not to be kept.
 func (h *Host) silence(keep map[string]bool) error {
-	links, err := h.netlink.LinkList()
+	links, err := listLinks()
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
@@ -359,7 +359,7 @@ func (h *Host) Silence() error {
 	for name := range h.made {
 		h.guard.renew(name, 0)
 	}
-	links, err := h.netlink.LinkList()
+	links, err := listLinks()
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}

@@ -507,3 +507,52 @@ func TestMany(t *testing.T) {
 		}
 	})
 }
+
+// What somebody else changes meanwhile on another interface is no reason to fail: the kernel marks a list as not whole during which anything has changed.
+func TestEnsureWhileOthersChange(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 500 { // so many that the list has several parts
+			if err := netlink.AddrAdd(lo, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 2, byte(n / 250), byte(n % 250)}), 32))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ending, ended := make(chan struct{}), make(chan int)
+		go func() {
+			n := 0
+			for ; ; n++ {
+				select {
+				case <-ending:
+					ended <- n
+					return
+				default:
+				}
+				a := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 1, 0, byte(n / 2)}), 32))}
+				change := netlink.AddrAdd
+				if n%2 == 1 {
+					change = netlink.AddrDel
+				}
+				if err := change(lo, a); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(200 * time.Microsecond)
+			}
+		}()
+		c := l.carp(1, true, "192.168.1.10/24", "2001:db8::10/64")
+		failed := 0
+		for n := range 300 {
+			c.Addrs = append(c.Addrs[:2:2], netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 1, byte(100 + n%2)}), 24))
+			if _, err := l.host.Ensure(c); err != nil {
+				failed++
+				t.Logf("%d: %v", n, err)
+			}
+		}
+		close(ending)
+		if n := <-ended; failed > 0 {
+			t.Errorf("%d of 300 have failed, beside %d changes", failed, n)
+		}
+	})
+}

@@ -245,7 +245,7 @@ func (n *neighbours) current() (peers []peer) {
 
 // read takes the table's entry of a next hop, which may be there already: news come of changes alone.
 func (n *neighbours) read(p peer, via netip.Addr) {
-	table, err := netlink.NeighList(p.carpdev, familyOf(via))
+	table, err := whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(p.carpdev, familyOf(via)) })
 	if err != nil {
 		n.logf("linux: neighbours: %v", err)
 	}
@@ -270,7 +270,7 @@ func nextHop(p peer) (via netip.Addr, may bool) {
 	if via.Is6() {
 		return via, true // it asks in the name of the link-local address
 	}
-	own, err := netlink.AddrList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: p.carpdev}}, netlink.FAMILY_V4)
+	own, err := addrsOn(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: p.carpdev}}, netlink.FAMILY_V4)
 	return via, err == nil && len(own) > 0
 }
 

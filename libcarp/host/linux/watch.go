@@ -100,11 +100,11 @@ func (h *Host) tell(links []config.Link) {
 
 // list returns all interfaces but carps, by index, and notes the carps.
 func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
-	all, err := netlink.LinkList()
+	all, err := listLinks()
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := addrsOn(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, err
 	}
