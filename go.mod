@@ -3,6 +3,7 @@ module carp
 go 1.22
 
 require (
+	github.com/cilium/ebpf v0.17.3
 	github.com/google/gopacket v1.1.19
 	github.com/mdlayher/packet v1.1.2
 	github.com/vishvananda/netlink v1.3.1

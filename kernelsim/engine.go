@@ -8,8 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"carp/libcarp/engine"
 	"carp/libcarp/loop"
@@ -22,7 +25,7 @@ func runEngine(args []string) int {
 	defer logs.close()
 	pause, err := time.ParseDuration(args[1])
 	if err == nil {
-		err = serve(statedir.Dir(args[0]), pause, len(args) > 2, logs)
+		err = serve(statedir.Dir(args[0]), pause, slices.Contains(args[2:], argVerbose), slices.Contains(args[2:], argGate), logs)
 	}
 	if err != nil {
 		logs.printf("kernelsim: %v", err)
@@ -32,7 +35,7 @@ func runEngine(args []string) int {
 }
 
 // serve runs the loop until SIGTERM, or until the supervisor is gone. First it silences what an engine before it has left, and pauses.
-func serve(dir statedir.Dir, pause time.Duration, verbose bool, logs *logger) error {
+func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logger) error {
 	if err := confine(); err != nil {
 		return err
 	}
@@ -40,6 +43,9 @@ func serve(dir statedir.Dir, pause time.Duration, verbose bool, logs *logger) er
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if _, err := unix.FcntlInt(fdReady, unix.F_DUPFD_CLOEXEC, fdLast); err != nil {
+		return fmt.Errorf("failed to duplicate a descriptor: %w", err)
+	}
 	held, err := statedir.Inherit(fdLock, fdCtl)
 	if err != nil {
 		return err
@@ -57,7 +63,7 @@ func serve(dir statedir.Dir, pause time.Duration, verbose bool, logs *logger) er
 	if verbose {
 		debug = logs.printf
 	}
-	h, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, debug)
+	h, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, gate, debug, logs.printf)
 	if err != nil {
 		return err
 	}

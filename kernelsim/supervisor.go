@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,8 +19,19 @@ const (
 	fdLock   = 3 + iota // so that nobody starts beside an engine that has outlived its supervisor
 	fdCtl               // the listening socket: commands can connect as long as the supervisor lives
 	fdAlive             // reads end of file when the supervisor is gone
-	fdReady             // the engine writes a byte when it serves
+	fdReady             // the engine writes a byte when it serves; the supervisor reads end of file when it is gone
 	fdRecord            // what the next engine needs to know of this one
+	fdGate              // the gate, as many as it needs, if there is one
+)
+
+// fdLast is where the engine has fdReady a second time. The kernel closes a dead process's files before it tells its parent, which takes tens of
+// milliseconds with packet sockets, and Linux begins with the highest.
+const fdLast = 512
+
+// What an engine process is told after the state directory and the pause.
+const (
+	argVerbose = "-v"
+	argGate    = "gate" // the supervisor has one
 )
 
 // stopWithin is how long an engine may take to bow out and clear up.
@@ -38,12 +50,21 @@ const (
 type supervisor struct {
 	dir     statedir.Dir
 	verbose bool
+	noGate  bool      // as if the kernel had no eBPF
 	stderr  io.Writer // of the engine too
 	logs    *logger
 
 	held   *statedir.Held
 	ctl    *os.File
 	record *os.File
+	gate   shutter
+}
+
+// A shutter is what the supervisor does with the gate: it keeps it for the engines, and shuts it when one has died.
+type shutter interface {
+	Files() ([]*os.File, error)
+	ShutAll()
+	Close() error
 }
 
 // run returns when it is told to end, or when no engine can run at all.
@@ -66,6 +87,9 @@ func (s *supervisor) run() (err error) {
 		return err
 	}
 	defer s.record.Close()
+	if s.gate = s.openGate(); s.gate != nil {
+		defer s.gate.Close()
+	}
 
 	pause := time.Duration(0)
 	for first := true; ; first = false {
@@ -87,8 +111,12 @@ func (s *supervisor) run() (err error) {
 		select {
 		case sig := <-signals:
 			return s.stop(e, sig)
-		case err := <-e.ended:
-			served := e.served()
+		case <-e.gone:
+			if s.gate != nil {
+				s.gate.ShutAll() // nobody watches what it would let through
+			}
+			err := <-e.ended
+			served := e.served.Load()
 			e.close()
 			if first && !served {
 				return errors.New("the engine did not start") // it has said why
@@ -107,6 +135,19 @@ func (s *supervisor) run() (err error) {
 	}
 }
 
+// openGate makes the gate, or says why there is none.
+func (s *supervisor) openGate() shutter {
+	var err error = errors.New("option -g")
+	if !s.noGate {
+		var g shutter
+		if g, err = newGate(s.dir); err == nil {
+			return g
+		}
+	}
+	s.logs.printf("kernelsim: no gate (%v): a host that hangs goes on to answer", err)
+	return nil
+}
+
 func reason(err error) string {
 	if err == nil {
 		return "exit status 0"
@@ -119,7 +160,10 @@ type engineProcess struct {
 	cmd   *exec.Cmd
 	alive *os.File // closing it tells the engine that the supervisor is gone
 	ready *os.File
-	ended chan error
+
+	served atomic.Bool   // it has come as far as to serve
+	gone   chan struct{} // closed once it is dead
+	ended  chan error    // told once it can be followed by another
 }
 
 // start runs an engine process: this very program.
@@ -138,25 +182,43 @@ func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
 	cmd := exec.Command(self())
 	cmd.Args = []string{engineName, string(s.dir), pause.String()}
 	if s.verbose {
-		cmd.Args = append(cmd.Args, "-v")
+		cmd.Args = append(cmd.Args, argVerbose)
 	}
 	cmd.Stderr = s.stderr
 	cmd.ExtraFiles = []*os.File{s.held.Lock, s.ctl, aliveR, readyW, s.record}
+	if s.gate != nil {
+		files, err := s.gate.Files()
+		if err != nil {
+			aliveW.Close()
+			readyR.Close()
+			return nil, err
+		}
+		for _, f := range files {
+			defer f.Close()
+		}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, files...)
+		cmd.Args = append(cmd.Args, argGate)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a ^C is for the supervisor, which then asks the engine to end
 	if err := cmd.Start(); err != nil {
 		aliveW.Close()
 		readyR.Close()
 		return nil, err
 	}
-	e := &engineProcess{cmd: cmd, alive: aliveW, ready: readyR, ended: make(chan error, 1)}
+	e := &engineProcess{cmd: cmd, alive: aliveW, ready: readyR, gone: make(chan struct{}), ended: make(chan error, 1)}
+	go e.listen()
 	go func() { e.ended <- cmd.Wait() }()
 	return e, nil
 }
 
-// served reports whether an engine that has ended had come as far as to serve.
-func (e *engineProcess) served() bool {
-	n, _ := e.ready.Read(make([]byte, 1))
-	return n == 1
+// listen hears that the engine serves, and that it is gone.
+func (e *engineProcess) listen() {
+	defer close(e.gone)
+	for b := make([]byte, 1); ; e.served.Store(true) {
+		if _, err := e.ready.Read(b); err != nil {
+			return
+		}
+	}
 }
 
 func (e *engineProcess) close() {

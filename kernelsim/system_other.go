@@ -22,7 +22,9 @@ func confine() error { return supported() }
 
 func newRecord() (*os.File, error) { return nil, supported() }
 
-func openHost(statedir.Dir, *os.File, *config.Machine, func(string, ...any)) (host.Host, error) {
+func newGate(statedir.Dir) (shutter, error) { return nil, supported() }
+
+func openHost(statedir.Dir, *os.File, *config.Machine, bool, func(string, ...any), func(string, ...any)) (host.Host, error) {
 	return nil, supported()
 }
 

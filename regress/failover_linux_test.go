@@ -96,7 +96,7 @@ func TestFailover(t *testing.T) {
 		s.judge(t, 20*time.Millisecond, 98*time.Millisecond)
 	})
 	t.Run("cut 1s", func(t *testing.T) {
-		s := failover(t, "advbase 1 advskew 0", trials(1, 3), 3*time.Second)
+		s := failover(t, "advbase 1 advskew 0", 3, 3*time.Second)
 		s.judge(t, 20*time.Millisecond, time.Second)
 	})
 }

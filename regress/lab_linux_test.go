@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	bin = filepath.Join(filepath.Dir(wd), "bin")
-	for _, tool := range []string{bin + "/kernelsim", bin + "/ifconfig-carp", bin + "/sysctl-carp", "ip", "ping", "tcpdump", "arping", "ucarp", "setpriv"} {
+	for _, tool := range []string{bin + "/kernelsim", bin + "/ifconfig-carp", bin + "/sysctl-carp", "ip", "ping", "tcpdump", "tc", "arping", "ucarp", "setpriv"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			fmt.Fprintf(os.Stderr, "regress: needs %s (make test builds and installs it)\n", tool)
 			os.Exit(77)
@@ -123,10 +123,10 @@ func (l *lab) machine(name string) *machine {
 }
 
 // host makes a machine on which kernelsim serves.
-func (l *lab) host(name string) *machine {
+func (l *lab) host(name string, args ...string) *machine {
 	l.t.Helper()
 	m := l.machine(name)
-	m.start()
+	m.start(args...)
 	m.serves()
 	l.t.Cleanup(func() {
 		if l.t.Failed() {
@@ -320,6 +320,9 @@ func (l *lab) pair(words, forA, forB string) (a, b *machine) {
 	l.t.Helper()
 	a, b = l.host("a"), l.host("b")
 	a.must("ifconfig-carp carp0 vhid 1 " + words + " " + forA + " 192.168.1.10")
+	if forA == forB { // equal hosts: on a busy machine b could be first
+		a.becomes("master", 10*time.Second)
+	}
 	b.must("ifconfig-carp carp0 vhid 1 " + words + " " + forB + " 192.168.1.10")
 	return a, b
 }

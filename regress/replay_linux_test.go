@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,10 +22,9 @@ import (
 // An attacker is a third host on the LAN, without the pass phrase: he hears every advert and sends what he recorded.
 type attacker struct {
 	*machine
-	mac      net.HardwareAddr
-	recorded []frame
-	stopped  chan struct{}
-	ended    chan struct{}
+	mac     net.HardwareAddr
+	stopped chan struct{}
+	ended   chan struct{}
 }
 
 func (l *lab) attacker() *attacker {
@@ -74,18 +76,30 @@ func (x *attacker) stop() { close(x.stopped); <-x.ended }
 
 var sequence = regexp.MustCompile(`icmp_seq=(\d+) ttl`)
 
-// outage pings the address from the client for d and returns the longest time without an answer, the end included.
-func outage(t *testing.T, client *machine, d time.Duration) time.Duration {
+// outage pings the address from the client, lets something happen meanwhile, goes on for d, and returns the longest time without an
+// answer, the end included.
+func outage(t *testing.T, client *machine, d time.Duration, happen func()) time.Duration {
 	t.Helper()
 	const each = 20 * time.Millisecond
-	out := client.exec("ping", "-n", "-i", "0.02", "-W", "1", "-c", strconv.Itoa(int(d/each)), "192.168.1.10").out
-	before, longest := 0, 0
+	client.reaches("192.168.1.10", virtualMAC)
+	const before = 500 * time.Millisecond // until ping runs
+	d += before
+	ping := client.command("ping", "-n", "-i", "0.02", "-W", "1", "-c", strconv.Itoa(int(d/each)), "192.168.1.10")
+	answers := make(chan string)
+	go func() {
+		r, _ := outcome(ping) // without an answer there are none, whatever ping has to say
+		answers <- r.out
+	}()
+	time.Sleep(before)
+	happen()
+	out := <-answers
+	last, longest := 0, 0
 	for _, m := range append(sequence.FindAllStringSubmatch(out, -1), []string{"", strconv.Itoa(int(d/each) + 1)}) {
 		n, err := strconv.Atoi(m[1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		longest, before = max(longest, n-before-1), n
+		longest, last = max(longest, n-last-1), n
 	}
 	return time.Duration(longest) * each
 }
@@ -133,7 +147,9 @@ func TestReplay(t *testing.T) {
 					name := fmt.Sprintf("%s, %s, foreign source %t, replay %d", at.name, rate.name, foreign, value)
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
-						at.run(t, rate.words, rate.interval, rate.each, foreign, value)
+						for !at.run(t, rate.words, rate.interval, rate.each, foreign, value) {
+							t.Log("again: the master's own timer was late")
+						}
 					})
 				}
 			}
@@ -141,7 +157,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-func (at attack) run(t *testing.T, words string, interval, each time.Duration, foreign bool, value int) {
+// run makes one trial. It counts for nothing when the machine was so busy that the master gave way of itself.
+func (at attack) run(t *testing.T, words string, interval, each time.Duration, foreign bool, value int) (counts bool) {
 	l := newLab(t)
 	client, x := l.machine("client"), l.attacker()
 	c := x.capture()
@@ -158,7 +175,7 @@ func (at attack) run(t *testing.T, words string, interval, each time.Duration, f
 		recorded, n = c.wait(t, n+1, 3*interval+time.Second, "an advert of a", advertFrom(a.addr))
 	}
 	if at.old {
-		for range 40 { // more than a virtual host remembers
+		for range 100 { // more than a virtual host remembers
 			_, n = c.wait(t, n+1, 3*interval+time.Second, "an advert of a", advertFrom(a.addr))
 		}
 	}
@@ -174,12 +191,13 @@ func (at attack) run(t *testing.T, words string, interval, each time.Duration, f
 	}
 	masterDown := 3*interval + 3*50*time.Second/256
 	duration := 3 * masterDown
-	if at.dead {
-		a.cut()
-	}
 	start := c.count()
-	x.replay(x.altered(recorded, src, at.header), each)
-	dark := outage(t, client, duration)
+	dark := outage(t, client, duration, func() {
+		if at.dead {
+			a.cut()
+		}
+		x.replay(x.altered(recorded, src, at.header), each)
+	})
 	x.stop()
 	seen := len(c.since(start, func(f *frame) bool { return f.advert != nil && f.advert.Counter == recorded.advert.Counter }))
 	if value <= at.succeeds {
@@ -187,13 +205,16 @@ func (at attack) run(t *testing.T, words string, interval, each time.Duration, f
 			t.Errorf("the attack fails: %v without an answer, of %v; it should not at this value (%d packets seen)", dark, duration, seen)
 		}
 		t.Logf("%v without an answer", dark)
-		return
+		return true
 	}
 	limit := 500 * time.Millisecond // nobody may notice; the machine may be busy
 	if at.dead {
 		limit += masterDown
 	}
 	if dark > limit {
+		if events, err := os.ReadFile(filepath.Join(a.state, "events")); err == nil && strings.Contains(string(events), "own timer late") {
+			return false
+		}
 		t.Errorf("%v without an answer, at most %v is normal", dark, limit)
 	}
 	t.Logf("%v without an answer", dark)
@@ -204,4 +225,5 @@ func (at attack) run(t *testing.T, words string, interval, each time.Duration, f
 	if victim.counter("badauth") == 0 {
 		t.Error("nothing was refused")
 	}
+	return true
 }

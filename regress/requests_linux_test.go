@@ -287,7 +287,7 @@ func TestTwoKernelsims(t *testing.T) {
 	if r := a.do("kernelsim -n"); r.code != 0 || !strings.Contains(r.out, "ok\t") || strings.Contains(r.out, "no\t") {
 		t.Errorf("kernelsim -n: %+v", r)
 	}
-	if r := a.do("kernelsim -x"); r.code != 1 || r.err != "usage: kernelsim [-nv] [-s dir]\n" {
+	if r := a.do("kernelsim -x"); r.code != 1 || r.err != "usage: kernelsim [-gnv] [-s dir]\n" {
 		t.Errorf("kernelsim -x: %+v", r)
 	}
 }

@@ -175,6 +175,11 @@ type Link struct {
 // Usable reports whether traffic can pass: up, and the carrier not known to be lost.
 func (l *Link) Usable() bool { return l.Up && l.Running }
 
+// HasAddr reports whether an address is the interface's own.
+func (l *Link) HasAddr(a netip.Addr) bool {
+	return slices.ContainsFunc(l.Addrs, func(p netip.Prefix) bool { return p.Addr() == a })
+}
+
 // Equal reports whether two links say the same.
 func (l *Link) Equal(m *Link) bool {
 	a, b := *l, *m

@@ -463,6 +463,8 @@ func (g *merge) carpdev(name string) Errno {
 			return EADDRNOTAVAIL
 		case !l.Ethernet:
 			return EINVAL
+		case slices.ContainsFunc(g.i.Addrs, func(p netip.Prefix) bool { return l.HasAddr(p.Addr()) }):
+			return EEXIST
 		}
 	}
 	if IsCarpName(name) || g.taken(name, g.i.VHID()) {
@@ -523,7 +525,13 @@ func (g *merge) addAddr(p netip.Prefix) Errno {
 			return errno
 		}
 	}
-	if n := g.i.addrIndex(addr); n >= 0 {
+	n := g.i.addrIndex(addr)
+	if n < 0 && g.env != nil {
+		if l, ok := g.env.Link(g.i.Carpdev); ok && l.HasAddr(addr) {
+			return EEXIST // a backup is silent for it: the host would be cut off, maybe from who asks for this
+		}
+	}
+	if n >= 0 {
 		g.i.Addrs[n] = p
 	} else {
 		g.i.Addrs = append(g.i.Addrs, p)

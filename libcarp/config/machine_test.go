@@ -13,10 +13,16 @@ import (
 // An env with one usable interface em0, 192.168.1.1/24, and some that are of no use.
 type env struct{ active map[string]bool }
 
+// own are the addresses of the carpdevs themselves.
+var own = map[string][]netip.Prefix{
+	"em0": {netip.MustParsePrefix("192.168.1.2/24"), netip.MustParsePrefix("fe80::2/64")},
+	"em1": {netip.MustParsePrefix("192.168.1.3/24")},
+}
+
 func (env) Link(name string) (Link, bool) {
 	switch name {
 	case "em0", "em1":
-		return Link{Name: name, Ethernet: true, Multicast: true}, true
+		return Link{Name: name, Ethernet: true, Multicast: true, Addrs: own[name]}, true
 	case "lo":
 		return Link{Name: name, Multicast: true}, true
 	case "ppp0":
@@ -96,6 +102,11 @@ func TestPlanInterface(t *testing.T) {
 		{"carp0: alias ::1/128", EINVAL, 0},
 		{"carp0: alias ff02::1/64", EINVAL, 0},
 		{"carp0: alias ::ffff:192.168.1.1/128", EINVAL, 0},
+		{"carp0: alias 192.168.1.2/24", EEXIST, 0}, // em0's own
+		{"carp0: alias fe80::2/64", EEXIST, 0},
+		{"carp0: alias 192.168.1.3/24", OK, 0},
+		{"carp0: alias 192.168.1.3/24; carpdev em1", EEXIST, 1},
+		{"carp5: create; alias 192.168.1.2/24", EEXIST, 1},
 		{"carp5: create; alias fe80::1/64", EADDRNOTAVAIL, 1}, // every interface has that subnet
 		{"carp0: carppeer 192.168.1.2", OK, 0},
 		{"carp0: carppeer 2001:db8::2", EINVAL, 0},
@@ -244,6 +255,7 @@ func TestWantRoundTrip(t *testing.T) {
 		`carp3: create; description "a \"b\""; vhid 7; advbase 0; advskew 25; pass "s e"; carpdev em1; alias 10.0.0.1/8; alias 192.168.1.10/32`,
 		"carp0: create; carpdev em0; vhid 1; alias 192.168.1.10/24; down",
 		"carp1: create",
+		"carp2: create; carpdev em0; vhid 2; carppeer 10.0.0.2; carppeer6 2001:db8::2; lladdr 02:00:00:00:00:77; alias 2001:db8::10/64",
 	} {
 		if err := change(t, m, env{}, s); err != nil {
 			t.Fatal(err)
@@ -283,7 +295,7 @@ func TestWantRoundTrip(t *testing.T) {
 	for _, i := range back.Sorted() {
 		names = append(names, i.Name)
 	}
-	if !slices.Equal(names, []string{"carp3", "carp0", "carp1"}) {
+	if !slices.Equal(names, []string{"carp3", "carp0", "carp1", "carp2"}) {
 		t.Errorf("order %v", names)
 	}
 }
@@ -430,5 +442,70 @@ func TestGroups(t *testing.T) {
 	}
 	if !leave("carp1") || m.Groups["lan"] != nil || m.HasGroup("lan") {
 		t.Error("still there")
+	}
+}
+
+func TestMAC(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want MAC
+		ok   bool
+	}{
+		{"00:00:5e:00:01:0a", MAC{0, 0, 0x5e, 0, 1, 10}, true},
+		{"0:0:5E:0:1:A", MAC{0, 0, 0x5e, 0, 1, 10}, true},
+		{"", MAC{}, false},
+		{"00:00:5e:00:01", MAC{}, false},
+		{"00:00:5e:00:01:0a:00", MAC{}, false},
+		{"00:00:5e:00:01:00a", MAC{}, false},
+		{"00:00:5e:00:01:0g", MAC{}, false},
+		{"00:00:5e:00:01:", MAC{}, false},
+		{"00:00:5e:00:01:-1", MAC{}, false},
+	} {
+		if got, err := ParseMAC(c.in); got != c.want || (err == nil) != c.ok {
+			t.Errorf("%q: %s, %v", c.in, got, err)
+		}
+	}
+	// The bit for "made by hand" is turned, and fffe stands in the middle (RFC 4291, appendix A).
+	for mac, want := range map[MAC]string{VirtualMAC(10): "fe80::200:5eff:fe00:10a", {0x36, 0x56, 0x78, 0x9a, 0xbc, 0xde}: "fe80::3456:78ff:fe9a:bcde"} {
+		if got := mac.LinkLocal().String(); got != want {
+			t.Errorf("%s: %s, want %s", mac, got, want)
+		}
+	}
+}
+
+// The link-level address that an interface shows.
+func TestLladdr(t *testing.T) {
+	for _, c := range []struct{ words, want string }{
+		{"create", "00:00:00:00:00:00"},
+		{"create; vhid 7", "00:00:00:00:00:00"},
+		{"create; carpdev em0", "00:00:00:00:00:00"},
+		{"create; vhid 7; carpdev em0", "00:00:5e:00:01:07"},
+		{"create; vhid 7; carpdev em0; lladdr 02:00:00:00:00:77", "02:00:00:00:00:77"},
+		{"create; lladdr 02:00:00:00:00:77", "02:00:00:00:00:77"},
+	} {
+		m := NewMachine()
+		if err := change(t, m, env{}, "carp0: "+c.words); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Interfaces["carp0"].Lladdr().String(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.words, got, c.want)
+		}
+	}
+}
+
+// What could not be read is not written anew; what could is changed as ever.
+func TestDamagedIsNotChanged(t *testing.T) {
+	m := NewMachine()
+	damaged := &Error{Errno: EIO, Msg: "carp0"}
+	m.Damaged = map[Target]*Error{{ForInterface, "carp0"}: damaged}
+	if err := change(t, m, env{}, "carp0: create"); err != damaged || m.Interfaces["carp0"] != nil {
+		t.Errorf("carp0: %v", err)
+	}
+	if err := change(t, m, env{}, "carp1: create"); err != nil {
+		t.Errorf("carp1: %v", err)
+	}
+	var err *Error
+	if _, e := m.Plan(Change{Kind: ForInterface - 1}, nil); !errors.As(e, &err) || err.Errno != EINVAL {
+		t.Errorf("a change of nothing: %v", e)
 	}
 }

@@ -41,6 +41,9 @@ func TestParseClause(t *testing.T) {
 		{"set preempt 1", ""}, {"set log -2147483648", ""}, {"set log 2147483648", "log 2147483648: too large"}, {"set a.b 1", `set "a.b": invalid`},
 		{"set log", "set: 1 arguments, not 2"}, {"holder boot 128", ""}, {"holder boot 99999", "boot 99999: too large"}, {"group carp", ""},
 		{"order 7", ""}, {"request 1f2e", ""},
+		{"carppeer 10.0.0.2", ""}, {"carppeer6 2001:db8::2", ""}, {"-carppeer", ""}, {"carppeer em0", `carppeer "em0": invalid`},
+		{"carppeer 10.0.0.2/8", `carppeer "10.0.0.2/8": invalid`}, {"carppeer6 fe80::1%em0", `carppeer6 "fe80::1%em0": invalid`},
+		{"lladdr 02:00:00:00:00:77", ""}, {"lladdr 02:00", `lladdr "02:00": invalid`}, {`pass "`, "bad quotes"},
 		{"bogus", "unknown word"}, {"vhid", "vhid: 0 arguments, not 1"}, {"up 1", "up: 1 arguments, not 0"},
 	} {
 		got, err := ParseLine(c.words)
@@ -57,6 +60,9 @@ func TestParseClause(t *testing.T) {
 	}
 	if c, err := ParseClause("descr", "x"); err != nil || c.Word != Description {
 		t.Errorf("descr: %v, %v", c, err)
+	}
+	if _, err := ParseClause("bogus"); err == nil || err.Error() != "bogus: unknown word" {
+		t.Errorf("bogus: %v", err)
 	}
 	if _, err := ParseLine(""); err == nil {
 		t.Error("an empty line is a clause")

@@ -59,6 +59,7 @@ func TestStamp(t *testing.T) {
 		{1005, 0, 1006}, // above the newest, though the clock is behind
 		{1005, 16, 1007},
 		{1005, 15, 1016},
+		{1005, 32, 1006}, // by one or by two
 	} {
 		if got := c.stamp(second, k.newest, uint64(k.random)); got != k.want {
 			t.Errorf("newest %d, random %#x: %d, want %d", k.newest, k.random, got, k.want)

@@ -9,7 +9,8 @@ import (
 )
 
 // previousFor is how long adverts over a previous list of addresses are accepted at most (wire.md, choice 6); previousMax is how many such
-// lists: an administrator changes one address after the other on the backup, and then the master.
+// lists: an administrator changes one address after the other on the backup, and then the master. Where there were more, the oldest counts, which
+// the master still has, and the newest.
 const (
 	previousFor = 300 * second
 	previousMax = 8
@@ -83,6 +84,7 @@ func (e *Engine) makeNodes(c *carp) {
 	for _, n := range c.nodes {
 		e.timers.drop(n)
 	}
+	e.unregister(c)
 	c.nodes = nil
 	for _, w := range c.cfg.Nodes {
 		e.seq++
@@ -120,19 +122,20 @@ func (e *Engine) authenticate(c *carp) {
 
 func isLinkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
-// register lets adverts find the carp's nodes.
+// register lets adverts find the nodes of a carp that is attached.
 func (e *Engine) register(c *carp) {
-	for k, n := range e.byVHID {
-		if n.carp == c {
-			delete(e.byVHID, k)
-		}
-	}
-	if !c.attached {
-		return
-	}
 	for _, n := range c.nodes {
 		if n.vhid != 0 {
 			e.byVHID[vhidOn{c.link.Index, n.vhid}] = n
+		}
+	}
+}
+
+// unregister undoes register, before the carp's link or its nodes become others.
+func (e *Engine) unregister(c *carp) {
+	for _, n := range c.nodes {
+		if k := (vhidOn{c.link.Index, n.vhid}); e.byVHID[k] == n {
+			delete(e.byVHID, k)
 		}
 	}
 }
@@ -208,12 +211,12 @@ func (e *Engine) destroy(c *carp, now Instant) {
 		e.timers.drop(n)
 	}
 	c.attached = false
-	e.register(c)
+	e.unregister(c)
 	delete(e.carps, c.cfg.Name)
 	e.ordered = slices.DeleteFunc(e.ordered, func(o *carp) bool { return o == c })
 	if c.suppressed {
 		c.suppressed = false
-		e.demoted(c, -1, "detach", now)
+		e.demoted(c, -1, "detach")
 	}
 	e.publish(c)
 }
@@ -282,8 +285,11 @@ func (e *Engine) rekey(c *carp, from *config.Interface, now Instant) {
 			n.previous = nil
 			continue
 		}
+		n.previous = slices.DeleteFunc(n.previous, func(o oldAuth) bool { return now >= o.until })
+		if len(n.previous) == previousMax {
+			n.previous = slices.Delete(n.previous, 1, 2)
+		}
 		n.previous = append(n.previous, oldAuth{old[i], now + previousFor})
-		n.previous = n.previous[max(len(n.previous)-previousMax, 0):]
 	}
 }
 
@@ -370,6 +376,9 @@ func (e *Engine) attach(c *carp, now Instant) {
 		return
 	}
 	changed := !c.attached || !c.link.Equal(&link)
+	if changed {
+		e.warnOfOwn(c, &link)
+	}
 	another := !c.attached || c.link.MAC != link.MAC
 	c.link, c.attached = link, true
 	if another {
@@ -383,6 +392,16 @@ func (e *Engine) attach(c *carp, now Instant) {
 	e.settle(c, now, reasonCarpdev)
 	if changed {
 		e.publish(c)
+	}
+}
+
+// warnOfOwn tells of shared addresses that have become the carpdev's own. Nobody is given such an address by a command, which is refused, but one may be
+// stored, or be given to the carpdev later.
+func (e *Engine) warnOfOwn(c *carp, link *config.Link) {
+	for _, p := range c.cfg.Addrs {
+		if a := p.Addr(); link.HasAddr(a) && !c.link.HasAddr(a) {
+			e.logf(Crit, "%s: %s is an address of %s itself, too: remove it from one of them", c.cfg.Name, a, link.Name)
+		}
 	}
 }
 
@@ -414,11 +433,11 @@ func (e *Engine) suppress(c *carp, suppressed bool, now Instant) {
 	}
 	c.suppressed = suppressed
 	if !suppressed {
-		e.demoted(c, -1, "carpdev", now)
+		e.demoted(c, -1, "carpdev")
 		return
 	}
 	e.halt(c, now, reasonCarpdev, false) // nothing can be sent any more
-	e.demoted(c, 1, "carpdev", now)
+	e.demoted(c, 1, "carpdev")
 }
 
 // detach: the carpdev is gone, or is another one now.
@@ -428,11 +447,11 @@ func (e *Engine) detach(c *carp, now Instant) {
 	}
 	e.halt(c, now, reasonNoCarpdev, false)
 	e.remove(c)
+	e.unregister(c)
 	c.attached, c.link = false, config.Link{}
-	e.register(c)
 	if c.suppressed {
 		c.suppressed = false
-		e.demoted(c, -1, "detach", now)
+		e.demoted(c, -1, "detach")
 	}
 }
 

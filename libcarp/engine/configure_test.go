@@ -144,12 +144,27 @@ func TestPreviousAddresses(t *testing.T) {
 	if !accepted(h, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || accepted(h, old) || accepted(h, both) {
 		t.Error("two changes: the end of the old lists")
 	}
+	// More of them than are remembered: the master has not changed at all yet, or is about to have the last.
 	h = start()
-	for i := 0; i < previousMax; i++ {
-		h.must("carp0 alias 192.168.1.20/" + []string{"24", "25"}[i%2] + " alias 192.168.1." + strconv.Itoa(30+i) + "/24")
+	lists := []peer{old, both}
+	for i := range previousMax {
+		h.must("carp0 alias 192.168.1." + strconv.Itoa(30+i) + "/24")
+		lists = append(lists, peer{base: 1, addrs: append(slices.Clone(lists[i+1].addrs), "192.168.1."+strconv.Itoa(30+i))})
 	}
-	if accepted(h, old) || !accepted(h, both) {
-		t.Errorf("more than %d changes: the oldest list counts, or a newer one does not", previousMax)
+	for n, p := range lists[:len(lists)-1] {
+		if got, want := accepted(h, p), n == 0 || n >= 2; got != want {
+			t.Errorf("%d changes: list %d is accepted: %t", previousMax+1, n, got)
+		}
+	}
+	// Lists whose time is over make room.
+	h = start()
+	for i := range previousMax - 1 {
+		h.must("carp0 alias 192.168.1." + strconv.Itoa(30+i) + "/24")
+	}
+	h.now += 300 * second
+	h.must("carp0 alias 192.168.1.50/24")
+	if n := len(h.e.ordered[0].nodes[0].previous); n != 1 {
+		t.Errorf("%d lists are remembered, of which one counts", n)
 	}
 	h = newBackup(t, "")
 	h.must("carp0 alias 192.168.1.11/24 pass new")
@@ -325,6 +340,11 @@ func TestChosenCarpdev(t *testing.T) {
 	if !errors.Is(err, config.EADDRNOTAVAIL) {
 		t.Errorf("no interface in the subnet: %v", err)
 	}
+	h.setLinks(em6(1))
+	err = h.change("carp1 create vhid 1 alias fe80::10/64")
+	if !errors.Is(err, config.EADDRNOTAVAIL) {
+		t.Errorf("a link-local address, which any interface could hold: %v", err)
+	}
 
 	// Configured before its network is there.
 	m := config.NewMachine()
@@ -458,6 +478,9 @@ func TestClaimsAreSent(t *testing.T) {
 	auth := wire.NewAuth(wire.Identity{Key: config.NewPass("secret").Key(), VHID: 1, Addrs: []netip.Addr{netip.MustParseAddr("192.168.1.10")}})
 	if !auth.Verify(&ad) {
 		t.Error("wrong HMAC")
+	}
+	if want := (3*256 + 7) * second / 256; adv.Interval != want {
+		t.Errorf("says that the next one takes %d, want %d", adv.Interval, want)
 	}
 	if fmt.Sprintf("%x", adv.Packet[12:20]) != "c0a80101e0000012" || adv.From.String() != "00:00:5e:00:01:01" {
 		t.Errorf("packet %x from %s", adv.Packet, adv.From)

@@ -49,20 +49,25 @@ func TestDecide(t *testing.T) {
 func TestDecisionTable(t *testing.T) {
 	const stay, give, tie = "stay", "yield", "tie"
 	const wait, take = "restart the timer", "take over"
-	master := map[string][3]string{ // the peer's demote against ours: lower, equal, higher
-		"faster": {give, give, stay},
-		"equal":  {give, tie, stay}, // OpenBSD yields on a tie; wire.md, choice 3
-		"slower": {give, stay, stay},
+	// the peer's demote against ours: lower, equal, higher
+	master := [3][3]string{
+		{give, give, stay}, // the peer is faster
+		{give, tie, stay},  // equal: OpenBSD yields; wire.md, choice 3
+		{give, stay, stay}, // slower
 	}
-	backup := map[string][3]string{ // unless the peer is so slow that it would time out (rule 3)
-		"faster":          {wait, wait, take},
-		"equal":           {wait, wait, take},
-		"slower":          {wait, wait, take},
-		"faster, preempt": {wait, wait, take},
-		"equal, preempt":  {wait, wait, take},
-		"slower, preempt": {wait, take, take},
+	backup := [2][3][3]string{ // unless the peer is so slow that it would time out (rule 3)
+		{
+			{wait, wait, take},
+			{wait, wait, take},
+			{wait, wait, take},
+		},
+		{ // with preempt
+			{wait, wait, take},
+			{wait, wait, take},
+			{wait, take, take},
+		},
 	}
-	words := map[input]string{heard: wait, takeOver: take, yield: give}
+	words := [inputs]string{heard: wait, takeOver: take, yield: give}
 	compare := func(ours, theirs int) int { // 0: theirs is lower, 1: equal, 2: higher
 		switch {
 		case theirs < ours:
@@ -83,7 +88,7 @@ func TestDecisionTable(t *testing.T) {
 	for _, own := range claims {
 		for _, peer := range claims {
 			interval := func(c terms) int { return 256*int(c.advbase) + int(c.advskew) }
-			speed := [3]string{"faster", "equal", "slower"}[compare(interval(own), interval(peer))]
+			speed := compare(interval(own), interval(peer))
 			demote := compare(int(own.demote), int(peer.demote))
 
 			in, tied, why := decideMaster(own, peer)
@@ -97,17 +102,13 @@ func TestDecisionTable(t *testing.T) {
 			if want := master[speed][demote]; got != want || tied && in != heard || (why == "") != (want == stay) {
 				t.Fatalf("MASTER %v hears %v: %s (%s), want %s", own, peer, got, why, want)
 			}
-			for _, preempt := range []bool{false, true} {
-				row := speed
-				if preempt {
-					row += ", preempt"
-				}
-				want := backup[row][demote]
+			for preempt := range backup {
+				want := backup[preempt][speed][demote]
 				if own.advbase > 0 && 3*256*int(own.advbase)+int(own.advskew) < interval(peer) {
 					want = take
 				}
-				if in, why := decideBackup(own, peer, preempt); words[in] != want {
-					t.Fatalf("BACKUP %v hears %v, preempt %t: %s (%s), want %s", own, peer, preempt, words[in], why, want)
+				if in, why := decideBackup(own, peer, preempt == 1); words[in] != want {
+					t.Fatalf("BACKUP %v hears %v, preempt %d: %s (%s), want %s", own, peer, preempt, words[in], why, want)
 				}
 			}
 		}

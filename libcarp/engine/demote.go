@@ -1,6 +1,10 @@
 package engine
 
-import "carp/libcarp/config"
+import (
+	"slices"
+
+	"carp/libcarp/config"
+)
 
 // The demotion of a group is what its holders say plus what the engine sees itself: 1 for each carp in it whose carpdev has lost its
 // link, 1 for each that cannot send. The latter are derived and never counted up and down, so no cause can be left behind.
@@ -38,12 +42,23 @@ func (e *Engine) GroupDemotion(group string) int {
 }
 
 // recount computes every carp's demotion anew: the sum over its groups, or what it causes itself where that is nothing; at most 255. Whatever changes a
-// cause calls it.
+// cause calls it: hundreds of carps at once where a carpdev loses its link.
 func (e *Engine) recount() {
+	groups := map[string]int{}
+	for name, g := range e.machine.Groups {
+		groups[name] = g.Demotion()
+	}
+	for _, c := range e.ordered {
+		if n := c.causes(); n > 0 {
+			for _, g := range c.cfg.Groups {
+				groups[g] += n
+			}
+		}
+	}
 	for _, c := range e.ordered {
 		sum := 0
 		for _, g := range c.cfg.Groups {
-			sum += e.GroupDemotion(g)
+			sum += min(groups[g], config.DemoteMax)
 		}
 		if sum == 0 { // it is in no group
 			sum = c.causes()
@@ -62,15 +77,30 @@ func (c *carp) inGroup(group string) bool {
 }
 
 // demoted tells that one of the engine's own causes came (by 1) or went (by -1) at a carp, after it did.
-func (e *Engine) demoted(c *carp, by int, cause string, now Instant) {
+func (e *Engine) demoted(c *carp, by int, cause string) {
 	e.recount()
-	e.emit(&PublishGroups{})
+	if !e.regrouped {
+		e.regrouped = true
+		e.emit(&PublishGroups{})
+	}
 	for _, g := range c.cfg.Groups {
 		e.logf(Err, "carp: %s demoted group %s by %d to %d (%s)", c.cfg.Name, g, by, e.GroupDemotion(g), cause)
 	}
-	if by > 0 {
-		for _, g := range c.cfg.Groups {
-			e.advertiseDemotion(g, now)
+	if by <= 0 {
+		return
+	}
+	for _, g := range c.cfg.Groups {
+		if !slices.Contains(e.worse, g) {
+			e.worse = append(e.worse, g)
+		}
+	}
+}
+
+// tellWorse lets the masters of the groups that were demoted in this Step say so, once each, however many carps demoted them.
+func (e *Engine) tellWorse(now Instant) {
+	for _, c := range e.ordered {
+		if slices.ContainsFunc(e.worse, c.inGroup) {
+			e.advertiseNow(c, now)
 		}
 	}
 }

@@ -16,6 +16,8 @@ type SendAdvert struct {
 	From    config.MAC
 	Dst     netip.Addr
 	Packet  []byte // the whole IP packet
+	// Interval is how long the next one takes. Two of them after the last advert that got out, nobody can rely on our being master.
+	Interval Instant
 	// BowOut: it may leave only after the effects before it were carried out, since a peer takes over at once and two must not answer.
 	BowOut bool
 
@@ -27,6 +29,7 @@ type Ensure struct {
 	Carp    string
 	Carpdev int
 	MAC     config.MAC
+	VHIDs   []uint8
 	Addrs   []netip.Prefix
 	Peers   []netip.Addr // where its adverts go instead of the groups
 	Master  bool

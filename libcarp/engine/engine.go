@@ -35,6 +35,9 @@ type Engine struct {
 	effects []Effect
 	adverts []*SendAdvert // reused by every Step
 	used    int
+	// Of this Step:
+	worse     []string // groups that were demoted
+	regrouped bool     // that is to be published already
 }
 
 // A vhidOn finds the node that an advert is for.
@@ -149,6 +152,7 @@ func (e *Engine) Deadline() Instant {
 // Step tells the engine what happened and returns what has to be done, in this order. The effects are valid until the next Step.
 func (e *Engine) Step(now Instant, ev Event) []Effect {
 	e.effects, e.used = e.effects[:0], 0
+	e.worse, e.regrouped = e.worse[:0], false
 	if wall := ev.wall(); wall != 0 {
 		e.clock.observe(now, wall)
 	}
@@ -156,6 +160,8 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 	switch ev := ev.(type) {
 	case *Packet:
 		e.receive(now, ev)
+	case *Foreign:
+		e.foreign(ev)
 	case *Tick:
 	case *Sent:
 		e.sentAdvert(now, ev)
@@ -170,6 +176,7 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 	default:
 		panic(fmt.Sprintf("engine: unknown event %T", ev))
 	}
+	e.tellWorse(now)
 	e.expire(now)
 	e.probe(now)
 	return e.effects
@@ -297,8 +304,12 @@ func (e *Engine) ensure(c *carp) {
 		return
 	}
 	c.ensured = true
+	vhids := make([]uint8, len(c.nodes))
+	for i, n := range c.nodes {
+		vhids[i] = n.vhid
+	}
 	e.emit(&Ensure{
-		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
+		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), VHIDs: vhids, Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
 		Master: c.nodes[0].state == Master,
 	})
 }

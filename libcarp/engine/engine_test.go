@@ -70,13 +70,18 @@ func TestSeveralNodes(t *testing.T) {
 	if got, want := told(h.e.effects), "2 carp0: state transition (vhid 2): BACKUP -> MASTER; told; publish carp0"; got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
+	for _, f := range h.e.effects {
+		if s, ok := f.(*SendAdvert); ok && s.From != config.VirtualMAC(2) {
+			t.Errorf("the second node's advert comes from %s", s.From)
+		}
+	}
 }
 
 // Who was late once, and then heard his master, is given time again.
 func TestLateAgain(t *testing.T) {
 	h := newBackup(t, "")
 	for range 2 {
-		h.now = h.e.Deadline() + second/2
+		h.now = h.e.carps["carp0"].nodes[0].deadline + second/2
 		h.step(&Tick{})
 		h.want("carp0", Backup)
 		h.hear(peer{base: 1})
@@ -166,7 +171,7 @@ func TestHeard(t *testing.T) {
 	}
 	h.e.clock.offset = 1e9 - millis(h.now) - 1000
 	before := h.e.clock
-	h.step(peer{base: 1}.packet())
+	h.step(peer{base: 1, counter: 1e9<<24 | 0xffffff}.packet()) // a second ahead, if it were a time
 	if h.e.clock != before {
 		t.Error("an unsealed advert moves the clock")
 	}
@@ -187,6 +192,16 @@ func TestDemotionOfOtherGroups(t *testing.T) {
 	h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
 	h.wait(3 * second)
 	h.must("carp1 create carpdev em1 vhid 2 alias 192.168.1.11/24")
+	if got := brief(h.last); !strings.Contains(got, "advert 1/0/1") {
+		t.Errorf("its own group is demoted, and carp0 says: %s", got)
+	}
+	em1.Running = true
+	h.setLinks(em0(1), em1)
+	if got := brief(h.last); strings.Contains(got, "advert") {
+		t.Errorf("the demotion of its own group ends: %s", got)
+	}
+	em1.Running = false
+	h.setLinks(em0(1), em1)
 	h.must("carp1 group dmz -group carp")
 	if d := h.e.carps["carp0"].demotion; h.e.Demotion("dmz") != 1 || h.e.Demotion("carp") != 0 || d != 0 {
 		t.Errorf("dmz %d, carp %d, carp0 %d; want 1, 0, 0", h.e.Demotion("dmz"), h.e.Demotion("carp"), d)
@@ -218,12 +233,77 @@ func TestDemotionOfOtherGroups(t *testing.T) {
 	}
 }
 
+type fixed uint64
+
+func (f fixed) Uint64() uint64 { return uint64(f) }
+
+func TestIPIdentification(t *testing.T) {
+	h := newBackup(t, "")
+	h.e.random = fixed(0x1234_5678_9abc_def0)
+	for _, f := range h.wait(3 * second) {
+		if s, ok := f.(*SendAdvert); ok && (s.Packet[4] != 0x9a || s.Packet[5] != 0xbc) {
+			t.Errorf("id %x", s.Packet[4:6])
+		}
+	}
+}
+
+// How many errors are borne, and how sure a backup has to be before it believes that it can send again.
+func TestSendErrorLimits(t *testing.T) {
+	h := newMaster(t, "")
+	c := h.e.carps["carp0"]
+	c.nodes = append(c.nodes, &node{carp: c, vhid: 2, slot: -1})
+	for i := 1; i <= 6; i++ {
+		if c.out[inet].failing {
+			t.Fatalf("fails after %d errors of two nodes", i-1)
+		}
+		h.step(&Sent{Carp: "carp0", Errno: config.EINVAL})
+	}
+	if !c.out[inet].failing {
+		t.Fatal("six errors of two nodes are borne")
+	}
+	h.e.recover(c, inet, h.now)
+	if c.out[inet].failing || c.out[inet].errors != 0 {
+		t.Errorf("recovered with %d errors", c.out[inet].errors)
+	}
+	for _, w := range []struct {
+		recovered, now Instant
+		probes         int
+	}{
+		{0, 10 * second, 0}, // never before, on a machine that has just booted
+		{10 * second, 70*second - 1, 6},
+		{10 * second, 70 * second, 0},
+	} {
+		c.out[inet].recovered, c.out[inet].probes = w.recovered, 0
+		h.e.fail(c, inet, w.now)
+		if c.out[inet].probes != w.probes {
+			t.Errorf("recovered at %d, fails at %d: %d probes, want %d", w.recovered, w.now, c.out[inet].probes, w.probes)
+		}
+		h.e.recover(c, inet, w.now)
+	}
+}
+
+func TestNextProbe(t *testing.T) {
+	h := newBackup(t, "")
+	h.must("carp1 create carpdev em0 vhid 2 alias 192.168.1.11/24")
+	a, b := h.e.carps["carp0"], h.e.carps["carp1"]
+	for _, at := range [][2]Instant{{5, 7}, {7, 5}} {
+		a.out[inet] = sending{failing: true, probeAt: at[0]}
+		b.out[inet6] = sending{failing: true, probeAt: at[1]}
+		h.e.failing = []*carp{a, b}
+		if got := h.e.nextProbe(); got != 5 {
+			t.Errorf("%v: %d, want 5", at, got)
+		}
+	}
+}
+
 func TestConstants(t *testing.T) {
 	for name, c := range map[string]struct{ got, want int64 }{
 		"a day":              {dayMs, 24 * 60 * 60 * 1000},
 		"2024 to 2050":       {wallMax, 851472000000},
+		"and five years":     {heardMax, 851472000000 + 157680000000},
 		"sourceLogEvery":     {int64(sourceLogEvery), 60e9},
 		"probesReset":        {int64(probesReset), 60e9},
+		"vrrpLogEvery":       {int64(vrrpLogEvery), 3600e9},
 		"the longest packet": {packetMax, 76},
 	} {
 		if c.got != c.want {
@@ -240,5 +320,25 @@ func TestConstants(t *testing.T) {
 	c.observe(0, wire.SealEpoch)
 	if got := c.read(0); got != 0 {
 		t.Errorf("the first moment that is believed: %d", got)
+	}
+}
+
+// An address that is the carpdev's own, too, can be there after all: stored, or given to the carpdev afterwards. It is told once.
+func TestOwnAddress(t *testing.T) {
+	h := newHost(t, em0(1))
+	h.must("carp0 create vhid 1 carpdev em0 alias 192.168.1.10/24")
+	h.setLinks()
+	warning := "carp0: 192.168.1.10 is an address of em0 itself, too: remove it from one of them"
+	for n, c := range []struct {
+		links []config.Link
+		told  bool
+	}{
+		{[]config.Link{em0(10)}, true}, {[]config.Link{em0(10)}, false}, {[]config.Link{em0(1)}, false}, {[]config.Link{em0(10)}, true}, {nil, false},
+	} {
+		h.log = nil
+		h.setLinks(c.links...)
+		if slices.Contains(h.log, warning) != c.told {
+			t.Errorf("%d: %q", n, h.log)
+		}
 	}
 }

@@ -33,6 +33,12 @@ type Packet struct {
 	Payload  []byte // what follows the IP header; not kept
 }
 
+// Foreign tells how many adverts of vhids that are not ours the host has dropped by itself: they are counted as if they had come in.
+type Foreign struct {
+	Clock
+	IPv4, IPv6 uint64
+}
+
 // Links tells all interfaces of the host that are not carps, as they are now.
 type Links struct {
 	Clock

@@ -271,7 +271,7 @@ func newMaster(t testing.TB, words string) *host {
 	h := newHost(t, em0(1))
 	h.must("carp0 create carpdev em0 vhid 1 " + words + " alias 192.168.1.10/24")
 	h.want("carp0", Backup)
-	h.wait(4 * 256 * second)
+	h.wait(16 * h.e.interval(h.e.carps["carp0"].nodes[0])) // all announcements are over
 	h.want("carp0", Master)
 	h.log = nil
 	return h

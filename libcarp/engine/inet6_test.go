@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"carp/libcarp/config"
@@ -97,6 +98,7 @@ func TestSourceIPv6(t *testing.T) {
 		{prefixes("fe80::1/64"), nil, "2001:db8::9", "fe80::1"},
 		{prefixes("2001:db8::1/64", "fe80::1/64"), nil, "fe80::9", "fe80::1"},
 		{prefixes("2001:db8::1/64", "fe80::1/64"), nil, "ff05::9", "fe80::1"},
+		{prefixes("2001:db8::1/64", "2001:db8::2/64"), nil, "", "2001:db8::1"}, // of those that serve as badly, the first
 	} {
 		i := config.NewInterface("carp0", 0)
 		i.Addrs = c.own
@@ -240,6 +242,29 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// The link is asked for with the peers that its adverts go to instead of the groups.
+func TestPeersOfTheLink(t *testing.T) {
+	for _, c := range []struct{ words, want string }{
+		{"", "[]"},
+		{"carppeer 192.168.1.99", "[192.168.1.99]"},
+		{"carppeer6 2001:db8::99", "[2001:db8::99]"},
+		{"carppeer 192.168.1.99 carppeer6 2001:db8::99", "[192.168.1.99 2001:db8::99]"},
+		{"carppeer 192.168.1.99 carppeer6 2001:db8::99 -carppeer", "[2001:db8::99]"},
+	} {
+		h := newHost(t, em6(1))
+		h.must("carp0 create carpdev em0 vhid 1 " + c.words + " alias 192.168.1.10/24 alias 2001:db8::10/64")
+		asked := ""
+		for _, f := range h.last {
+			if e, ok := f.(*Ensure); ok {
+				asked = fmt.Sprint(e.Peers)
+			}
+		}
+		if asked != c.want {
+			t.Errorf("%q: %s, want %s", c.words, asked, c.want)
+		}
+	}
+}
+
 // A tie over IPv6 counts only when IPv4 is silent: by address the two families may say the opposite of each other.
 func TestTieOfTwoFamilies(t *testing.T) {
 	h := newHost(t, em6(9))
@@ -257,6 +282,26 @@ func TestTieOfTwoFamilies(t *testing.T) {
 	h.wait(2*second + 1)
 	h.hear(higher)
 	h.want("carp0", Backup)
+}
+
+// How long IPv4 is reckoned to speak: for three intervals after an advert that was accepted over it.
+func TestHearsIPv4(t *testing.T) {
+	h := newMaster(t, "")
+	n := h.e.carps["carp0"].nodes[0]
+	for _, c := range []struct {
+		heard, now Instant
+		want       bool
+	}{
+		{0, second, false}, // never, on a machine that has just booted
+		{10 * second, 10 * second, true},
+		{10 * second, 13 * second, true},
+		{10 * second, 13*second + 1, false},
+	} {
+		n.heard = c.heard
+		if got := h.e.hearsIPv4(n, c.now); got != c.want {
+			t.Errorf("heard at %d, now %d: %t", c.heard, c.now, got)
+		}
+	}
 }
 
 // A link-level address of one's own is hashed, unless it is the carpdev's, and adverts come from it (spec E.3).
@@ -350,6 +395,45 @@ func TestSendErrorsByFamily(t *testing.T) {
 	want(0)
 }
 
+// A backup that cannot send over either family tries both, and goes on to try the one when the other works again.
+func TestFailingFamiliesAreTried(t *testing.T) {
+	h := newDual(t)
+	sent := func(six bool, errno config.Errno) {
+		for range probesMax {
+			h.step(&Sent{Carp: "carp0", IPv6: six, Errno: errno})
+		}
+	}
+	tried := func(want string) {
+		t.Helper()
+		h.hear(both(peer{base: 1})) // it stays a backup
+		probes := []bool{}
+		for _, f := range h.wait(second * 356 / 256) {
+			if p, ok := f.(*Probe); ok {
+				probes = append(probes, p.IPv6)
+			}
+		}
+		h.want("carp0", Backup)
+		if got := fmt.Sprint(probes); got != want {
+			t.Fatalf("tried over IPv6: %s, want %s", got, want)
+		}
+	}
+	tried("[]")
+	for range 2 {
+		sent(false, config.EIO)
+		sent(true, config.EIO)
+		tried("[false true]")
+		sent(false, config.OK)
+		tried("[true]")
+	}
+	for range 10 { // what fails again and again is known already
+		sent(false, config.EIO)
+		sent(false, config.OK)
+	}
+	if got := len(h.e.failing); got != 1 {
+		t.Errorf("one carp fails, and %d stand there", got)
+	}
+}
+
 // A carp that leaves a demoted group, or joins one, is demoted by as much, and a master says so at once.
 func TestGroupMembership(t *testing.T) {
 	h := newMaster(t, "group lan")
@@ -370,15 +454,37 @@ func TestGroupMembership(t *testing.T) {
 	if got := h.e.carps["carp1"].demotion; got != 0 || brief(h.last) != "" {
 		t.Errorf("left: demotion %d, %s", got, brief(h.last))
 	}
+	if err := h.configure(config.Change{Kind: config.ForGroup, Name: "lan", Clauses: []config.Clause{{Word: config.Demote, N: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := brief(h.last), "advert 1/0/6"; got != want {
+		t.Errorf("a group that carp1 is not in any more: %s, want %s", got, want)
+	}
 	h.must("carp0 -group lan")
 	if !slices.ContainsFunc(h.last, func(f Effect) bool { _, ok := f.(*PersistGroups); return ok }) {
 		t.Error("the group went, and nobody is told")
 	}
 }
 
+// A carp in no group at all is demoted by what it causes itself.
+func TestDemotedWithoutGroup(t *testing.T) {
+	h := newMaster(t, "-group carp")
+	for range 3 {
+		h.step(&Sent{Carp: "carp0", Errno: config.EIO})
+	}
+	if got, want := brief(h.wait(second)), "advert 1/0/1"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // With demoteskew a demoted host also claims advskew 240, and goes by it.
 func TestDemoteSkew(t *testing.T) {
 	h := newMaster(t, "advskew 10")
+	h.sysctl("demoteskew", 1)
+	if got, want := brief(h.wait(2*second)), "advert 1/10/0"; !strings.HasPrefix(got, want) {
+		t.Errorf("not demoted: %s, want %s", got, want)
+	}
+	h.sysctl("demoteskew", 0)
 	if err := h.demote(config.Demote, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -431,4 +537,31 @@ func TestVRRP(t *testing.T) {
 		t.Errorf("%v", st)
 	}
 	h.want("carp0", Master)
+}
+
+// VRRP's packets that can be parsed as an advert: version 2 with five addresses is as long as one, and the first 36 bytes of version 3 may have a checksum
+// that is right for themselves.
+func TestVRRPThatLooksLikeAnAdvert(t *testing.T) {
+	v2, v3 := make([]byte, 36), make([]byte, 8+8*4)
+	copy(v2, []byte{0x21, 1, 100, 5, 0, 1})
+	copy(v3, []byte{0x31, 1, 100, 8, 0, 100})
+	v3[39] = 1
+	for name, b := range map[string][]byte{"version 2": v2, "version 3": v3} {
+		sum := wire.Checksum(b[:wire.Size])
+		b[6], b[7] = byte(sum>>8), byte(sum)
+		if _, err := wire.Parse(b); err != nil {
+			t.Fatal(err)
+		}
+		h := newMaster(t, "")
+		before := h.e.Stats()
+		h.hear(peer{bytes: b})
+		before[config.Ipackets]++
+		before[config.VRRP]++
+		if got := h.e.Stats(); got != before {
+			t.Errorf("%s: %v, want %v", name, got, before)
+		}
+		if want := "carp0: VRRP router 192.168.1.99 uses virtual MAC 00:00:5e:00:01:01, choose another vhid"; !slices.Equal(h.log, []string{want}) {
+			t.Errorf("%s: %q", name, h.log)
+		}
+	}
 }

@@ -84,6 +84,15 @@ func (e *Engine) receive(now Instant, p *Packet) {
 	e.accept(n, &ad, p, now)
 }
 
+// foreign counts adverts that the host has found to be of other vhids.
+func (e *Engine) foreign(ev *Foreign) {
+	e.stats[config.Ipackets] += ev.IPv4
+	e.stats[config.Ipackets6] += ev.IPv6
+	if e.machine.Sysctl.Allow != 0 {
+		e.stats[config.Badvhid] += ev.IPv4 + ev.IPv6
+	}
+}
+
 // unparsed counts what is no advert. The texts differ between the families as OpenBSD's do.
 func (e *Engine) unparsed(p *Packet, link string, err error) {
 	short, six := errors.Is(err, wire.ErrShort), p.Dst.Is6()

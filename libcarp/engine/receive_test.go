@@ -207,3 +207,22 @@ func BenchmarkReceive(b *testing.B) {
 		h.e.Step(h.now, pkt)
 	}
 }
+
+// What the host has dropped counts as if it had come in.
+func TestForeign(t *testing.T) {
+	h := newBackup(t, "")
+	before := h.e.Stats()
+	h.step(&Foreign{IPv4: 5, IPv6: 2})
+	before[config.Ipackets] += 5
+	before[config.Ipackets6] += 2
+	before[config.Badvhid] += 7
+	if h.e.Stats() != before {
+		t.Errorf("%v, want %v", h.e.Stats(), before)
+	}
+	h.sysctl("allow", 0)
+	h.step(&Foreign{IPv4: 1})
+	before[config.Ipackets]++
+	if h.e.Stats() != before {
+		t.Errorf("with allow 0: %v, want %v", h.e.Stats(), before)
+	}
+}

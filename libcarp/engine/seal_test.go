@@ -72,6 +72,8 @@ func TestReplay(t *testing.T) {
 		{"a BSD's", 0, foreign, 0},
 		{"a BSD's", 1, foreign, 0},
 		{"a BSD's", 2, foreign, config.Altered},
+		{"a BSD's, of a time long past if it were one", 0, foreignOf(1), 0},
+		{"a BSD's, of a time long past if it were one", 1, foreignOf(1), 0},
 		{"half a second behind the newest", 1, behind(500), 0},
 		{"a second behind the newest", 1, behind(1000), 0},
 		{"more than a second behind the newest", 1, behind(1001), config.Replayed},
@@ -123,6 +125,9 @@ func lastAsBowOut(_, _ *host, r [][]byte) peer {
 	return peer{bytes: change(r[len(r)-1], 255, 255, 0), src: "192.168.1.66"}
 }
 func foreign(_, _ *host, _ [][]byte) peer { return peer{base: 1, src: "192.168.1.66"} }
+func foreignOf(counter uint64) func(_, _ *host, _ [][]byte) peer {
+	return func(_, _ *host, _ [][]byte) peer { return peer{base: 1, counter: counter, src: "192.168.1.66"} }
+}
 
 // behind makes a sealed advert that was never sent, so many milliseconds behind the newest.
 func behind(ms int64) func(_, b *host, _ [][]byte) peer {
@@ -256,8 +261,8 @@ func TestFarAhead(t *testing.T) {
 		if h.e.Stats()[config.Badauth] != 0 {
 			t.Errorf("%d: refused", c.t)
 		}
-		if got := n.memory.Newest == c.t && h.e.clock.read(h.now) == c.t-lead; got != c.believed {
-			t.Errorf("%d: believed %t, newest %d", c.t, got, n.memory.Newest)
+		if remembered, raised := n.memory.Newest == c.t, h.e.clock.read(h.now) == c.t-lead; remembered != c.believed || raised != c.believed {
+			t.Errorf("%d: remembered %t, the clock raised %t, want %t", c.t, remembered, raised, c.believed)
 		}
 		h.hear(peer{base: 1, sealed: true, sealAt: 5e9}) // nothing that others send is refused for it
 		if got := h.e.Stats()[config.Badauth] == 0; got == c.believed {
@@ -280,6 +285,10 @@ func TestCopiesTakeNoPlace(t *testing.T) {
 	}
 	if got := b.e.Stats()[config.Replayed]; got != uint64(len(recorded)) {
 		t.Errorf("%d of %d refused", got, len(recorded))
+	}
+	b.hear(behind(500)(nil, b, nil)) // on its way while the last came
+	if got := b.e.Stats()[config.Replayed]; got != uint64(len(recorded)) {
+		t.Error("an advert that nobody has heard is refused, so much was forgotten for the copies")
 	}
 }
 

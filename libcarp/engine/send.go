@@ -126,6 +126,7 @@ func (e *Engine) sendOver(f family, n *node, now Instant, bowOut bool) {
 
 	s := e.advert()
 	s.Carp, s.Carpdev, s.From, s.Dst, s.BowOut = c.cfg.Name, c.link.Index, c.macOf(n), c.destination(f), bowOut
+	s.Interval = e.interval(n)
 	header := wire.IPv4Header
 	if f == inet6 {
 		header = wire.IPv6Header
@@ -209,7 +210,7 @@ func (e *Engine) fail(c *carp, f family, now Instant) {
 	if !slices.Contains(e.failing, c) {
 		e.failing = append(e.failing, c)
 	}
-	e.demoted(c, 1, "> "+sendErrorCause[f], now)
+	e.demoted(c, 1, "> "+sendErrorCause[f])
 }
 
 // recover takes that back.
@@ -219,7 +220,7 @@ func (e *Engine) recover(c *carp, f family, now Instant) {
 	if !c.out[inet].failing && !c.out[inet6].failing {
 		e.failing = slices.DeleteFunc(e.failing, func(o *carp) bool { return o == c })
 	}
-	e.demoted(c, -1, "< "+sendErrorCause[f], now)
+	e.demoted(c, -1, "< "+sendErrorCause[f])
 }
 
 // probe lets the carps that failed to send, and are backups now, try.

@@ -66,7 +66,7 @@ func TestTimers(t *testing.T) {
 						}
 						break
 					}
-					if want[n] != deadline || deadline == 0 || deadline > now || n.deadline != 0 {
+					if want[n] != deadline || deadline == 0 || deadline > now || n.deadline != 0 || n.slot != -1 {
 						t.Fatalf("node %d with deadline %d at %d, want %d", n.seq, deadline, now, want[n])
 					}
 					delete(want, n)

@@ -13,6 +13,7 @@ type Carp struct {
 	Name    string
 	Carpdev int            // index of the interface that it sits on
 	MAC     config.MAC     // of the link, and of the adverts of its leader
+	VHIDs   []uint8        // of its virtual hosts: adverts for others need not be delivered
 	Addrs   []netip.Prefix // every shared address
 	Peers   []netip.Addr   // where its adverts go instead of the groups, at most one of each family
 	Master  bool           // answers for the addresses; otherwise it is silent
@@ -35,6 +36,9 @@ type Packet struct {
 	Payload []byte // what follows the IP header, cut to what the header says; owned by the receiver
 }
 
+// Foreign are adverts that were dropped before they reached Packets: whole, with the right TTL and checksum, and of a vhid that is not ours.
+type Foreign struct{ IPv4, IPv6 uint64 }
+
 // A Host is one operating system's data plane. Send and Probe may be called from any goroutine and never wait for the
 // network; the other methods are called from one goroutine, one at a time, and may take milliseconds.
 type Host interface {
@@ -45,7 +49,7 @@ type Host interface {
 	Packets() <-chan Packet
 
 	// Ensure makes the carp's link what c says and returns the link's index. It does nothing to what is right already;
-	// a link without Master is silent when Ensure returns. The error carries a syscall.Errno.
+	// a link without Master is silent when Ensure returns, and one with it waits for Renew where there are leases. The error carries a syscall.Errno.
 	Ensure(c Carp) (index int, err error)
 
 	// Remove takes the link away with all that was made for it. One that does not exist is no error.
@@ -53,6 +57,17 @@ type Host interface {
 
 	// Silence makes every link silent at once, however many there are. Only Send and Close may follow.
 	Silence() error
+
+	// Foreign returns how many adverts of other vhids were dropped since it was called last.
+	Foreign() Foreign
+
+	// Renew lets the link of a carp answer until then, in nanoseconds of a clock that counts suspend (CLOCK_BOOTTIME); 0 silences it. A host that
+	// has no such means does nothing: there a master answers until Ensure says otherwise. It may be called from any goroutine, and never waits.
+	Renew(carp string, until int64)
+
+	// Drain puts into Packets what the carpdevs have received before it was called, as far as there is room. It may be called from any goroutine, and
+	// never waits.
+	Drain()
 
 	// Announce tells the carpdev's network that the addresses are at the carp's MAC: gratuitous ARP for IPv4, unsolicited neighbour advertisements for
 	// IPv6.

@@ -49,6 +49,9 @@ type Loop struct {
 	broken  map[string]bool // carps whose link could not be made
 	gen     int
 	ending  bool // no link is made or changed any more
+
+	leases  map[string]*lease // of the masters
+	renewAt engine.Instant    // the first of them; 0: none
 }
 
 // New returns a loop. Give it to [statedir.NewServer] as the handler of changes, then call Run.
@@ -61,6 +64,7 @@ func New(o Options) *Loop {
 	return &Loop{
 		Options: o, engine: e, hands: newHands(o.Host),
 		requests: make(chan *request), posted: make(chan func()), ended: make(chan struct{}), broken: map[string]bool{},
+		leases: map[string]*lease{},
 	}
 }
 
@@ -90,6 +94,7 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 	second := time.NewTicker(retryEvery)
 	defer second.Stop()
 	for {
+		l.renew()
 		l.arm(timer)
 		select {
 		case links, ok := <-l.Host.Links():
@@ -101,8 +106,7 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 			if !ok {
 				return fmt.Errorf("the host delivers no packets any more")
 			}
-			l.packet = engine.Packet{Clock: l.wall(), Carpdev: p.Carpdev, Src: p.Src, Dst: p.Dst, TTL: p.TTL, Payload: p.Payload}
-			l.step(&l.packet)
+			l.receive(p)
 		case <-timer.C:
 			l.tick.Clock = l.wall()
 			l.step(&l.tick)
@@ -118,12 +122,22 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 	}
 }
 
+// receive gives a packet to the engine.
+func (l *Loop) receive(p host.Packet) {
+	l.packet = engine.Packet{Clock: l.wall(), Carpdev: p.Carpdev, Src: p.Src, Dst: p.Dst, TTL: p.TTL, Payload: p.Payload}
+	l.step(&l.packet)
+}
+
 func (l *Loop) wall() engine.Clock { return engine.Clock{Wall: l.Clock.Wall()} }
 
-// arm sets the timer to the engine's deadline. A tick too many does no harm.
+// arm sets the timer to the engine's deadline, or to when a lease has to be renewed. A tick too many does no harm.
 func (l *Loop) arm(timer *time.Timer) {
+	deadline := l.engine.Deadline()
+	if l.renewAt != 0 && (deadline == 0 || l.renewAt < deadline) {
+		deadline = l.renewAt
+	}
 	d := time.Hour
-	if deadline := l.engine.Deadline(); deadline != 0 {
+	if deadline != 0 {
 		d = max(time.Duration(deadline-l.Clock.Now()), 0)
 	}
 	timer.Reset(d)
@@ -183,9 +197,13 @@ func (l *Loop) do(f engine.Effect) {
 func (l *Loop) link(f engine.Effect) {
 	switch f := f.(type) {
 	case *engine.Ensure:
-		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, VHIDs: f.VHIDs, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
+		if !f.Master {
+			l.endLease(f.Carp)
+		}
 		l.hands.ask(func() { l.ensure(c) })
 	case *engine.Remove:
+		l.endLease(f.Carp)
 		l.hands.ask(func() {
 			if err := l.hands.remove(f.Carp); err != nil {
 				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
@@ -219,7 +237,11 @@ func (l *Loop) send(f *engine.SendAdvert) {
 		})
 		return
 	}
-	l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, IPv6: f.Dst.Is6(), Errno: statedir.ErrnoOf(l.Host.Send(a))})
+	err := l.Host.Send(a)
+	if errno := statedir.ErrnoOf(err); errno == config.OK || errno == config.EHOSTDOWN { // a peer that is down is no reason to be silent
+		l.advertised(f)
+	}
+	l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, IPv6: f.Dst.Is6(), Errno: statedir.ErrnoOf(err)})
 }
 
 // post hands something to the loop. After its end nobody listens.
@@ -245,6 +267,7 @@ func (l *Loop) ensured(name string, err error) {
 	switch {
 	case !failed:
 		delete(l.broken, name)
+		l.repeatLease(name)
 	case !l.broken[name]:
 		l.Log(engine.Err, fmt.Sprintf("%s: %v", name, err))
 		l.broken[name] = true
@@ -254,6 +277,11 @@ func (l *Loop) ensured(name string, err error) {
 
 // eachSecond tries again what failed, and writes the counters down.
 func (l *Loop) eachSecond() {
+	l.hands.ask(func() {
+		if f := l.Host.Foreign(); f != (host.Foreign{}) {
+			l.post(func() { l.step(&engine.Foreign{Clock: l.wall(), IPv4: f.IPv4, IPv6: f.IPv6}) })
+		}
+	})
 	l.publishStats()
 	for name := range l.broken {
 		l.hands.ask(func() {
@@ -268,6 +296,9 @@ func (l *Loop) eachSecond() {
 
 // shutdown leaves nothing behind: no master, no link, no state but INIT.
 func (l *Loop) shutdown(handsDone <-chan struct{}) error {
+	for carp := range l.leases {
+		l.endLease(carp)
+	}
 	l.ending = true
 	l.hands.ask(func() { // before the bow-outs, of which there may be hundreds
 		if err := l.Host.Silence(); err != nil {

@@ -33,6 +33,14 @@ type stubHost struct {
 	send   error
 	slow   time.Duration // what Ensure takes
 	closed bool
+	leases []aLease
+}
+
+// An aLease is what a host was told of one, and when.
+type aLease struct {
+	carp  string
+	until int64
+	told  int64
 }
 
 func (h *stubHost) note(format string, args ...any) {
@@ -73,6 +81,13 @@ func (h *stubHost) Send(a host.Advert) error {
 	defer h.mu.Unlock()
 	return h.send
 }
+func (h *stubHost) Renew(carp string, until int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.leases = append(h.leases, aLease{carp, until, int64(SystemClock{}.Now())})
+}
+func (h *stubHost) Foreign() host.Foreign               { return host.Foreign{} }
+func (h *stubHost) Drain()                              { h.note("drain") }
 func (h *stubHost) Probe(carpdev int, inet6 bool) error { h.note("probe %d", carpdev); return nil }
 func (h *stubHost) Close() error                        { h.closed = true; return nil }
 

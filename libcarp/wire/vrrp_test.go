@@ -32,13 +32,15 @@ func TestIsVRRP(t *testing.T) {
 		}
 	}
 	for _, size := range []int{4, 16} {
-		v3 := make([]byte, 8+2*size)
-		v3[0], v3[1], v3[3], v3[7] = 0x31, 9, 2, 1
-		if vrid, ok := IsVRRP(v3); !ok || vrid != 9 {
-			t.Errorf("VRRPv3, addresses of %d bytes: %d, %t", size, vrid, ok)
-		}
-		if _, ok := IsVRRP(v3[:len(v3)-1]); ok {
-			t.Errorf("VRRPv3 cut, addresses of %d bytes", size)
+		for n := range 4 {
+			v3 := make([]byte, 8+n*size)
+			v3[0], v3[1], v3[3], v3[7] = 0x31, 9, byte(n), 1
+			if vrid, ok := IsVRRP(v3); ok != (n > 0) || ok && vrid != 9 { // RFC 5798, section 5.2.5: one address at least
+				t.Errorf("VRRPv3, %d addresses of %d bytes: %d, %t", n, size, vrid, ok)
+			}
+			if _, ok := IsVRRP(v3[:len(v3)-1]); ok {
+				t.Errorf("VRRPv3 cut, %d addresses of %d bytes", n, size)
+			}
 		}
 	}
 	for n := range 8 {

@@ -80,6 +80,9 @@ func TestMarshalIPv4(t *testing.T) {
 	want, _ := hex.DecodeString("45100038beef4000ff7000000a630001e0000012")
 	b := bytes.Repeat([]byte{0xa5}, IPv4Header+1) // what was there does not count
 	MarshalIPv4(b, 0xbeef, netip.MustParseAddr("10.99.0.1"), GroupIPv4)
+	if b[IPv4Header] != 0xa5 {
+		t.Error("it writes beyond the header")
+	}
 	b = b[:IPv4Header]
 	if Checksum(b) != 0 {
 		t.Error("wrong checksum")

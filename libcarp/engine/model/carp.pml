@@ -16,7 +16,7 @@
 #define TIES 8          /* tied sealed adverts in a row that a higher address bears (choice 3) */
 #define NEVER 255
 #ifndef BOUND
-#define BOUND (2 * DOWN + INTERVAL)     /* ticks from the last fault to the one master */
+#define BOUND (DOWN + INTERVAL)         /* ticks from the last fault to the one master */
 #endif
 
 #ifdef SAME

@@ -211,7 +211,7 @@ func (l *lab) ensure(c host.Carp) int {
 }
 
 func (l *lab) carp(vhid uint8, master bool, addrs ...string) host.Carp {
-	c := host.Carp{Name: "carp" + string('0'+rune(vhid)), Carpdev: l.eth0, MAC: config.VirtualMAC(vhid), Master: master}
+	c := host.Carp{Name: "carp" + string('0'+rune(vhid)), Carpdev: l.eth0, MAC: config.VirtualMAC(vhid), VHIDs: []uint8{vhid}, Master: master}
 	for _, a := range addrs {
 		c.Addrs = append(c.Addrs, netip.MustParsePrefix(a))
 	}

@@ -45,20 +45,17 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 
 // same reports whether two carps differ in nothing but who is master.
 func same(a, b host.Carp) bool {
-	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.Addrs, b.Addrs) && slices.Equal(a.Peers, b.Peers)
+	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.VHIDs, b.VHIDs) && slices.Equal(a.Addrs, b.Addrs) &&
+		slices.Equal(a.Peers, b.Peers)
 }
 
-// setMaster lets the link answer or be silent.
+// setMaster lets the link answer or silences it.
 func (h *Host) setMaster(index int, c host.Carp) error {
-	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
-	if !c.Master {
-		return h.netlink.LinkSetDown(link)
-	}
-	if err := h.netlink.LinkSetUp(link); err != nil {
+	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil || !c.Master {
 		return err
 	}
 	for _, p := range linkAddrs(c) {
-		if p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() { // went with the link, whatever keep_addr_on_down says
+		if p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() { // went with the link if that was down, whatever keep_addr_on_down says
 			if err := h.addAddr(index, p); err != nil {
 				return err
 			}
@@ -98,10 +95,9 @@ func (h *Host) make(c host.Carp) (int, error) {
 		return 0, err
 	}
 	h.neighbours.want(c.Name, c.Carpdev, c.Peers)
-	if !c.Master {
-		if err := h.netlink.LinkSetDown(link); err != nil {
-			return 0, err
-		}
+	// The gate is for the addresses that go, too.
+	if err := h.guard.protect(link, c, addrsOf(linkAddrs(c), linkAddrs(old.carp))); err != nil {
+		return 0, err
 	}
 	h.sysctls.forCarp(c.Name)
 	h.sysctls.forCarpdev(parent.Attrs().Name, parent.Attrs().Index)
@@ -110,19 +106,23 @@ func (h *Host) make(c host.Carp) (int, error) {
 			h.sysctls.forCarpdev(lower.Attrs().Name, now.below)
 		}
 	}
+	if err := h.guard.prepare(index, c); err != nil {
+		return 0, err
+	}
 	var have []netlink.Addr
 	if !created { // asking for them costs time in proportion to all that the host has
-		if have, err = h.netlink.AddrList(link, netlink.FAMILY_ALL); err != nil {
+		if have, err = addrsOn(link, netlink.FAMILY_ALL); err != nil {
 			return 0, err
 		}
 	}
 	if err := h.address(link, have, linkAddrs(c)); err != nil {
 		return 0, err
 	}
-	if c.Master {
-		if err := h.netlink.LinkSetUp(link); err != nil {
-			return 0, err
-		}
+	if err := h.guard.protect(link, c, addrsOf(linkAddrs(c))); err != nil {
+		return 0, err
+	}
+	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil {
+		return 0, err
 	}
 	m := h.made[c.Name]
 	m.whole = true
@@ -306,33 +306,47 @@ func (h *Host) Remove(name string) error {
 	}
 	h.neighbours.want(name, m.carp.Carpdev, nil)
 	h.depart(m)
+	if err == nil {
+		err = h.guard.forget(name)
+	}
 	if err != nil {
 		return fmt.Errorf("failed to remove %s: %w", name, err)
 	}
 	return nil
 }
 
-// Adopt silences what a dead engine left, before anything else: links to keep go down, the others go.
-func (h *Host) Adopt(keep map[string]bool) error { return h.silence(keep) }
+// Adopt silences what a dead engine left, before anything else: links to keep become those of backups, the others go.
+func (h *Host) Adopt(keep map[string]bool) error {
+	if err := h.silence(keep); err != nil {
+		return err
+	}
+	if err := h.guard.adopted(); err != nil {
+		return fmt.Errorf("failed to take over the gate: %w", err)
+	}
+	return nil
+}
 
-// silence takes all our links down, and away where they are not to be kept.
+// silence silences all our links, and takes them away where they are not to be kept.
 func (h *Host) silence(keep map[string]bool) error {
-	links, err := h.netlink.LinkList()
+	links, err := listLinks()
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
+	var kept []netlink.Link
 	for _, l := range links {
-		if !h.ours(l) {
+		switch {
+		case !h.ours(l):
+			continue
+		case keep[l.Attrs().Name]:
+			kept = append(kept, l)
 			continue
 		}
-		if keep[l.Attrs().Name] {
-			err = h.netlink.LinkSetDown(l)
-		} else {
-			err = h.netlink.LinkDel(l)
-		}
-		if err != nil && !errors.Is(err, syscall.ENODEV) {
+		if err := h.netlink.LinkDel(l); err != nil && !errors.Is(err, syscall.ENODEV) {
 			return fmt.Errorf("failed to silence %s: %w", l.Attrs().Name, err)
 		}
+	}
+	if err := h.guard.adopt(kept); err != nil {
+		return fmt.Errorf("failed to silence links: %w", err)
 	}
 	return nil
 }
@@ -342,7 +356,10 @@ const endGroup = 0x63617270
 
 // Silence deletes our links with one order: the kernel waits for its other processors once, not once for each link.
 func (h *Host) Silence() error {
-	links, err := h.netlink.LinkList()
+	for name := range h.made {
+		h.guard.renew(name, 0)
+	}
+	links, err := listLinks()
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
@@ -388,6 +405,9 @@ func (h *Host) listen(parent netlink.Link, c host.Carp, index int) error {
 			return err
 		}
 	}
+	if err := h.introduce(c.Carpdev); err != nil {
+		return err
+	}
 	m := h.made[c.Name]
 	var err error
 	m.groups, err = p.members.change(m.groups, groupsOf(c))
@@ -414,6 +434,8 @@ func (h *Host) depart(m made) {
 		p.members.change(m.groups, nil)
 		if last {
 			p.close()
+		} else if err := h.introduce(carpdev); err != nil {
+			h.logf("linux: %v", err) // what is taken for ours is refused by the engine
 		}
 	}
 	for _, index := range []int{carpdev, m.below} {
@@ -428,6 +450,16 @@ func (h *Host) deliver(p host.Packet) {
 	case h.packets <- p:
 	default: // a flood; the next advert comes soon
 	}
+}
+
+// addrsOf returns the addresses of all lists.
+func addrsOf(lists ...[]netip.Prefix) (all []netip.Addr) {
+	for _, list := range lists {
+		for _, p := range list {
+			all = append(all, p.Addr())
+		}
+	}
+	return all
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

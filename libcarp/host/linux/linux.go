@@ -12,13 +12,16 @@ import (
 
 	"carp/libcarp/config"
 	"carp/libcarp/host"
+	"carp/libcarp/host/linux/gate"
 )
 
 // Options are what a host has to know.
 type Options struct {
 	Mark   string               // the state directory: by it our links are known from those of others
 	Record *Record              // where the next engine finds what this one has changed; nil: nowhere
+	Gate   *gate.Gate           // the host takes it over; nil: a backup's link is administratively down
 	Logf   func(string, ...any) // for debugging; must not wait
+	Warnf  func(string, ...any) // for what the administrator has to know; must not wait
 }
 
 // A Host is the data plane of one network namespace, the one that its process is in.
@@ -40,6 +43,7 @@ type Host struct {
 	// Of the one goroutine that calls the other methods.
 	made    map[string]made
 	sysctls *sysctls
+	guard   *guard // has locks of its own
 }
 
 var _ host.Host = (*Host)(nil)
@@ -58,6 +62,9 @@ func Open(o Options) (*Host, error) {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
+	if o.Warnf == nil {
+		o.Warnf = o.Logf
+	}
 	nl, err := netlink.NewHandle()
 	if err != nil {
 		return nil, fmt.Errorf("failed to open netlink: %w", err)
@@ -65,7 +72,7 @@ func Open(o Options) (*Host, error) {
 	h := &Host{
 		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
 		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
-		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf),
+		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf), guard: newGuard(o),
 	}
 	h.neighbours = newNeighbours(o.Logf, h.ending)
 	if h.quiet, err = quietSockets(); err != nil {
@@ -75,6 +82,10 @@ func Open(o Options) (*Host, error) {
 	h.work.Add(2)
 	go h.watch()
 	go func() { defer h.work.Done(); h.neighbours.work() }()
+	if o.Gate != nil {
+		h.work.Add(1)
+		go h.watchFilters()
+	}
 	return h, nil
 }
 
@@ -101,6 +112,7 @@ func (h *Host) Close() error {
 	h.netlink.Close()
 	closeAll(h.quiet)
 	h.work.Wait()
+	errs = append(errs, h.guard.close())
 	close(h.links)
 	close(h.packets)
 	return errors.Join(errs...)

@@ -31,6 +31,9 @@ func tagged(id uint16, frame []byte) []byte {
 func TestReceive(t *testing.T) {
 	inNetwork(t, func(l *lab) {
 		l.ensure(l.carp(1, false, "192.168.1.10/24", "2001:db8::10/64"))
+		for _, a := range []string{"192.168.1.2", "fe80::2"} { // errors would find their way
+			l.ip("neigh", "add", a, "lladdr", theirs.String(), "dev", "eth0", "nud", "permanent")
+		}
 		group4, group6 := multicastMAC(wire.GroupIPv4), multicastMAC(wire.GroupIPv6)
 		v4 := advert4(1, group4, virtual, "192.168.1.2", "224.0.0.18")
 		v6 := advert6(1, group6, virtual, "fe80::2", "ff02::12")
@@ -400,6 +403,7 @@ func TestMacvlanCarpdev(t *testing.T) {
 		c.Carpdev, d.Carpdev = index, index
 		first := l.ensure(c)
 		l.ensure(d)
+		l.ip("link", "set", d.Name, "allmulticast", "on") // as tcpdump(8) does: it sees what is for others
 		for _, master := range []bool{false, true, false} {
 			c.Master = master
 			if again := l.ensure(c); again != first {
@@ -500,6 +504,55 @@ func TestMany(t *testing.T) {
 		t.Logf("the others silenced in %v", d.Round(time.Millisecond))
 		if links, err := netlink.LinkList(); err != nil || slices.ContainsFunc(links, isCarp) {
 			t.Errorf("links are left: %v", err)
+		}
+	})
+}
+
+// What somebody else changes meanwhile on another interface is no reason to fail: the kernel marks a list as not whole during which anything has changed.
+func TestEnsureWhileOthersChange(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 500 { // so many that the list has several parts
+			if err := netlink.AddrAdd(lo, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 2, byte(n / 250), byte(n % 250)}), 32))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ending, ended := make(chan struct{}), make(chan int)
+		go func() {
+			n := 0
+			for ; ; n++ {
+				select {
+				case <-ending:
+					ended <- n
+					return
+				default:
+				}
+				a := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 1, 0, byte(n / 2)}), 32))}
+				change := netlink.AddrAdd
+				if n%2 == 1 {
+					change = netlink.AddrDel
+				}
+				if err := change(lo, a); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(200 * time.Microsecond)
+			}
+		}()
+		c := l.carp(1, true, "192.168.1.10/24", "2001:db8::10/64")
+		failed := 0
+		for n := range 300 {
+			c.Addrs = append(c.Addrs[:2:2], netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, 1, byte(100 + n%2)}), 24))
+			if _, err := l.host.Ensure(c); err != nil {
+				failed++
+				t.Logf("%d: %v", n, err)
+			}
+		}
+		close(ending)
+		if n := <-ended; failed > 0 {
+			t.Errorf("%d of 300 have failed, beside %d changes", failed, n)
 		}
 	})
 }

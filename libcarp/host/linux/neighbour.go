@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// lookEvery is how often the routes to peers are looked up again, and addresses asked for that nobody has told yet.
-	lookEvery = time.Second
+	// routesEvery is how often the routes to peers are looked up again, and addresses asked for that nobody has told yet.
+	routesEvery = time.Second
 	// peerLife is how long a peer is looked after that is no carp's and that nothing is sent to any more.
 	peerLife = time.Minute
 	// stateValid are the states in which an entry of the kernel's has an address that may be used (include/net/neighbour.h: NUD_VALID).
@@ -139,7 +139,7 @@ func (n *neighbours) follow() error {
 	}
 	n.forget()
 	n.look()
-	again := time.NewTicker(lookEvery)
+	again := time.NewTicker(routesEvery)
 	defer again.Stop()
 	for {
 		select {
@@ -245,7 +245,7 @@ func (n *neighbours) current() (peers []peer) {
 
 // read takes the table's entry of a next hop, which may be there already: news come of changes alone.
 func (n *neighbours) read(p peer, via netip.Addr) {
-	table, err := netlink.NeighList(p.carpdev, familyOf(via))
+	table, err := whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(p.carpdev, familyOf(via)) })
 	if err != nil {
 		n.logf("linux: neighbours: %v", err)
 	}
@@ -270,7 +270,7 @@ func nextHop(p peer) (via netip.Addr, may bool) {
 	if via.Is6() {
 		return via, true // it asks in the name of the link-local address
 	}
-	own, err := netlink.AddrList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: p.carpdev}}, netlink.FAMILY_V4)
+	own, err := addrsOn(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: p.carpdev}}, netlink.FAMILY_V4)
 	return via, err == nil && len(own) > 0
 }
 

@@ -22,7 +22,12 @@ import (
 type port struct {
 	*listener
 	members *members
-	ears    map[string]*listener // by carp: on a carpdev that is a macvlan itself, the carps' links
+
+	mu   sync.Mutex           // of what follows: Drain asks from any goroutine
+	ears map[string]*listener // by carp: on a carpdev that is a macvlan itself, the carps' links
+
+	stranger  *stranger // nil: adverts of foreign vhids reach us
+	estranged bool      // that was tried
 }
 
 // openPort listens on a carpdev.
@@ -41,6 +46,8 @@ func openPort(carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*po
 // hear listens on the link of a carp too. Its carpdev is a macvlan, so that both are on one interface below, which gives frames from the virtual MAC to
 // the carp's link alone while that is up: those of a second master.
 func (p *port) hear(c host.Carp, index int, deliver func(host.Packet), work *sync.WaitGroup) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if ear := p.ears[c.Name]; ear != nil {
 		if ear.index == index {
 			return nil
@@ -57,6 +64,8 @@ func (p *port) hear(c host.Carp, index int, deliver func(host.Packet), work *syn
 
 // ignore ends hear.
 func (p *port) ignore(carp string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if ear := p.ears[carp]; ear != nil {
 		ear.close()
 		delete(p.ears, carp)
@@ -68,6 +77,9 @@ func (p *port) close() {
 		p.ignore(carp)
 	}
 	p.listener.close()
+	if p.stranger != nil {
+		p.stranger.close()
+	}
 	p.members.close()
 }
 
@@ -77,6 +89,11 @@ type listener struct {
 	conn  *packet.Conn
 	raw   syscall.RawConn
 	done  chan struct{}
+
+	carpdev int
+	deliver func(host.Packet)
+	reading sync.Mutex
+	buf     [2048]byte // of whoever is reading
 }
 
 // listen delivers what passes the filter, as from the carpdev. The socket takes all protocols, since only then it sees frames before macvlan does, which
@@ -90,7 +107,7 @@ func listen(ifi *net.Interface, filter []bpf.Instruction, carpdev int, deliver f
 	if err != nil {
 		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
 	}
-	l := &listener{index: ifi.Index, conn: conn, done: make(chan struct{})}
+	l := &listener{index: ifi.Index, conn: conn, done: make(chan struct{}), carpdev: carpdev, deliver: deliver}
 	if l.raw, err = conn.SyscallConn(); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
@@ -100,7 +117,7 @@ func listen(ifi *net.Interface, filter []bpf.Instruction, carpdev int, deliver f
 	work.Add(1)
 	go func() {
 		defer work.Done()
-		l.read(carpdev, deliver)
+		l.read()
 	}()
 	return l, nil
 }
@@ -111,24 +128,62 @@ func (l *listener) close() {
 }
 
 // read delivers what comes in. An interface that goes down makes reading fail once, one that is gone each time.
-func (l *listener) read(carpdev int, deliver func(host.Packet)) {
-	buf := make([]byte, 2048)
+func (l *listener) read() {
 	for {
-		n, _, err := l.conn.ReadFrom(buf)
-		if err != nil {
-			select {
-			case <-l.done:
-				return
-			case <-time.After(10 * time.Millisecond):
-				continue
-			}
+		var failed error
+		err := l.raw.Read(func(fd uintptr) bool {
+			failed = l.take(int(fd))
+			return failed != unix.EAGAIN
+		})
+		if err == nil && failed == nil {
+			continue
 		}
-		if pkt, ok := parseFrame(buf[:n]); ok {
-			pkt.Carpdev = carpdev
-			pkt.Payload = append([]byte(nil), pkt.Payload...)
-			deliver(pkt)
+		select {
+		case <-l.done:
+			return
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// take delivers one packet, or returns EAGAIN when there is none. Whoever has the lock knows that none is between the socket and deliver.
+func (l *listener) take(fd int) error {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	n, _, err := unix.Recvfrom(fd, l.buf[:], unix.MSG_DONTWAIT)
+	if err != nil {
+		return err
+	}
+	if pkt, ok := parseFrame(l.buf[:n]); ok {
+		pkt.Carpdev = l.carpdev
+		pkt.Payload = append([]byte(nil), pkt.Payload...)
+		l.deliver(pkt)
+	}
+	return nil
+}
+
+// drainMax is how many packets one call takes at most: on a link that is flooded there is always one more.
+const drainMax = 1024
+
+// Drain delivers what the ports have received.
+func (h *Host) Drain() {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, p := range h.ports {
+		p.listener.drain()
+		p.mu.Lock()
+		for _, ear := range p.ears {
+			ear.drain()
+		}
+		p.mu.Unlock()
+	}
+}
+
+func (l *listener) drain() {
+	l.raw.Control(func(fd uintptr) {
+		for n := 0; n < drainMax && l.take(int(fd)) == nil; n++ {
+		}
+	})
 }
 
 // send puts a frame on the wire, or fails at once.

@@ -71,6 +71,7 @@ func (h *Host) follow() error {
 				if !ok {
 					return fmt.Errorf("the subscription to links ended")
 				}
+				h.guard.linkNews(u.Link)
 				index := u.Link.Attrs().Index
 				if isCarp(u.Link) {
 					carps[index] = true
@@ -99,11 +100,11 @@ func (h *Host) tell(links []config.Link) {
 
 // list returns all interfaces but carps, by index, and notes the carps.
 func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
-	all, err := netlink.LinkList()
+	all, err := listLinks()
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := addrsOn(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +114,7 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
+	h.guard.news(all)
 	clear(carps)
 	links := []config.Link{}
 	for _, l := range all {

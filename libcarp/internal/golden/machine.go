@@ -41,7 +41,7 @@ func links() []config.Link {
 	}
 	return []config.Link{
 		link("lo0", false, true, "127.0.0.1/8"),
-		link("em0", true, true, "192.168.1.1/24", "10.0.0.2/24", "fe80::1/64", "2001:db8::a/64"),
+		link("em0", true, true, "192.168.1.1/24", "10.0.0.99/24", "fe80::1/64", "2001:db8::a/64"),
 		link("em1", true, true, "172.16.0.1/24"),
 		link("vio2", true, true),                  // unnumbered
 		link("gre0", false, true, "10.5.0.1/24"),  // not Ethernet

@@ -1,0 +1,279 @@
+//go:build linux
+
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// preference is the first that a filter can have.
+const preference = 1
+
+// Our filters have names. tc(8) shows them, and they tell a later run what it needs to take them away.
+const (
+	nameOurs  = "carp-gate "       // before the state directory
+	nameQdisc = "carp-gate+qdisc " // the same, where the qdisc is ours too
+)
+
+// ErrBehind: something of somebody else sees an interface's packets before the gate does.
+var ErrBehind = errors.New("another program comes before the gate")
+
+// directions are the two hooks of an interface.
+var directions = [2]struct {
+	egress bool
+	parent uint32
+	tcx    ebpf.AttachType
+}{
+	{false, netlink.HANDLE_MIN_INGRESS, ebpf.AttachTCXIngress},
+	{true, netlink.HANDLE_MIN_EGRESS, ebpf.AttachTCXEgress},
+}
+
+// A hook is what we have put on an interface.
+type hook struct {
+	what any // a carp's slot, or an other
+	ids  [2]ebpf.ProgramID
+}
+
+// AttachCarp puts the gate on a carp's link. What is right already stays; what a dead run left is replaced, without a moment in between.
+func (g *Gate) AttachCarp(ifindex int, carp string) error {
+	slot, err := g.Add(carp)
+	if err != nil {
+		return err
+	}
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	return g.attach(ifindex, slot, func(egress bool) (*ebpf.Program, error) { return g.progs.carp(egress, slot) })
+}
+
+// Attach puts the gate on an interface that is no carp and in that VRF, 0: in none. As with carps, what is right already stays.
+func (g *Gate) Attach(ifindex, vrf int) error {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	return g.attach(ifindex, other{vrf: vrf}, func(egress bool) (*ebpf.Program, error) { return g.progs.other(other{egress, vrf}) })
+}
+
+// attach puts a program in each direction of an interface, in front of all other filters, where it is not there yet.
+func (g *Gate) attach(ifindex int, what any, get func(egress bool) (*ebpf.Program, error)) error {
+	h := g.hooks[ifindex]
+	if h == nil || h.what != what {
+		h = &hook{what: what}
+		g.hooks[ifindex] = h
+	}
+	filters, err := g.filters(ifindex)
+	if err != nil {
+		return err
+	}
+	name := nameOurs
+	if g.madeQdisc(filters) {
+		name = nameQdisc
+	}
+	for i, d := range directions {
+		if isFirst(filters[i], h.ids[i]) {
+			continue
+		}
+		switch err := g.netlink.QdiscAdd(clsact(ifindex)); {
+		case err == nil:
+			name = nameQdisc
+		case !errors.Is(err, unix.EEXIST):
+			return fmt.Errorf("failed to add a clsact qdisc: %w", err)
+		}
+		prog, err := get(d.egress)
+		if err != nil {
+			return err
+		}
+		h.ids[i], err = g.put(ifindex, d.parent, prog, name+g.mark, filters[i])
+		if _, isCarp := what.(int); isCarp {
+			prog.Close() // the filter keeps it
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return g.check(ifindex, h)
+}
+
+// put makes a program the first filter of a direction, in place of what an earlier run left.
+func (g *Gate) put(ifindex int, parent uint32, prog *ebpf.Program, name string, now []*netlink.BpfFilter) (ebpf.ProgramID, error) {
+	info, err := prog.Info()
+	if err != nil {
+		return 0, fmt.Errorf("failed to ask for a program's number: %w", err)
+	}
+	id, _ := info.ID()
+	f := &netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{LinkIndex: ifindex, Parent: parent, Priority: preference, Protocol: unix.ETH_P_ALL},
+		Fd:          prog.FD(), Name: name, DirectAction: true,
+	}
+	stale := slices.DeleteFunc(slices.Clone(now), func(o *netlink.BpfFilter) bool { return !g.ours(o) })
+	if len(stale) > 0 && isFirst(now, ebpf.ProgramID(stale[0].Id)) {
+		f.Handle = stale[0].Handle
+		stale = stale[1:]
+		err = g.netlink.FilterReplace(f)
+	} else {
+		err = g.netlink.FilterAdd(f) // of those with the same preference the last one added comes first
+	}
+	if err != nil {
+		return 0, fmt.Errorf("failed to add a filter at preference %d: %w", preference, err)
+	}
+	for _, o := range stale {
+		if err := g.netlink.FilterDel(o); err != nil && !errors.Is(err, unix.ENOENT) {
+			return 0, fmt.Errorf("failed to delete a filter: %w", err)
+		}
+	}
+	return id, nil
+}
+
+// Check says what is wrong with the gate of an interface to which it was attached: it is not there any more, or not the first.
+func (g *Gate) Check(ifindex int) error {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	h := g.hooks[ifindex]
+	if h == nil {
+		return unix.ENOENT
+	}
+	return g.check(ifindex, h)
+}
+
+func (g *Gate) check(ifindex int, h *hook) error {
+	filters, err := g.filters(ifindex)
+	if err != nil {
+		return err
+	}
+	for i := range directions {
+		if !slices.ContainsFunc(filters[i], func(f *netlink.BpfFilter) bool { return f.Id == int(h.ids[i]) }) {
+			return unix.ENOENT
+		}
+		if !isFirst(filters[i], h.ids[i]) {
+			return fmt.Errorf("%w: a filter", ErrBehind)
+		}
+	}
+	return g.Ahead(ifindex)
+}
+
+// Ahead returns ErrBehind when a tcx program comes before the gate of an interface of the calling thread's namespace.
+func (g *Gate) Ahead(ifindex int) error {
+	for _, d := range directions {
+		// A kernel before 6.6 has none, and says that it does not understand.
+		tcx, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: d.tcx})
+		if err == nil && len(tcx.Programs) > 0 {
+			return fmt.Errorf("%w: %d by tcx", ErrBehind, len(tcx.Programs))
+		}
+	}
+	return nil
+}
+
+// Detach takes the gate off an interface: this run's and what an earlier one left, and the qdisc where that was ours and nobody uses it. An interface
+// that is gone is no error.
+func (g *Gate) Detach(ifindex int) error {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	delete(g.hooks, ifindex)
+	filters, err := g.filters(ifindex)
+	if errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	strangers := false
+	for i := range directions {
+		for _, f := range filters[i] {
+			if !g.ours(f) {
+				strangers = true
+				continue
+			}
+			if err := g.netlink.FilterDel(f); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+				return fmt.Errorf("failed to delete a filter: %w", err)
+			}
+		}
+	}
+	if !strangers && g.madeQdisc(filters) {
+		err := g.netlink.QdiscDel(clsact(ifindex))
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("failed to delete a clsact qdisc: %w", err)
+		}
+	}
+	return nil
+}
+
+// DetachAll takes the gate off every interface, also what an earlier run left.
+func (g *Gate) DetachAll() error {
+	links, err := g.netlink.LinkList()
+	for try := 0; errors.Is(err, netlink.ErrDumpInterrupted) && try < 10; try++ {
+		links, err = g.netlink.LinkList()
+	}
+	if err != nil {
+		return fmt.Errorf("failed to list links: %w", err)
+	}
+	var errs []error
+	for _, l := range links {
+		if err := g.Detach(l.Attrs().Index); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", l.Attrs().Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Sweep takes away what an earlier run with that mark left on every interface of this network namespace. It needs no eBPF.
+func Sweep(mark string) error {
+	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("failed to open netlink: %w", err)
+	}
+	defer nl.Close()
+	return (&Gate{mark: mark, netlink: nl}).DetachAll()
+}
+
+// filters returns those of each direction in the order in which they see packets. Those that are not eBPF have no Id; chains that somebody has to jump to
+// do not count.
+func (g *Gate) filters(ifindex int) (all [2][]*netlink.BpfFilter, err error) {
+	for i, d := range directions {
+		list, err := g.netlink.FilterList(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}, d.parent)
+		if err != nil {
+			return all, fmt.Errorf("failed to list filters: %w", err)
+		}
+		for _, f := range list {
+			if c := f.Attrs().Chain; c != nil && *c != 0 {
+				continue
+			}
+			b, ok := f.(*netlink.BpfFilter)
+			if !ok {
+				b = &netlink.BpfFilter{FilterAttrs: *f.Attrs()}
+			}
+			all[i] = append(all[i], b)
+		}
+	}
+	return all, nil
+}
+
+func (g *Gate) ours(f *netlink.BpfFilter) bool {
+	return f.Name == nameOurs+g.mark || f.Name == nameQdisc+g.mark
+}
+
+// madeQdisc reports whether the qdisc is ours, as the filters say.
+func (g *Gate) madeQdisc(filters [2][]*netlink.BpfFilter) bool {
+	return slices.ContainsFunc(slices.Concat(filters[0], filters[1]), func(f *netlink.BpfFilter) bool { return f.Name == nameQdisc+g.mark })
+}
+
+// isFirst reports whether a program of ours comes before everything but gates, which pass on what they do not drop.
+func isFirst(filters []*netlink.BpfFilter, id ebpf.ProgramID) bool {
+	i := slices.IndexFunc(filters, func(f *netlink.BpfFilter) bool { return id != 0 && f.Id == int(id) || !isGate(f) })
+	return i >= 0 && filters[i].Id == int(id)
+}
+
+// isGate reports whether a filter is one of ours or of another state directory.
+func isGate(f *netlink.BpfFilter) bool {
+	return strings.HasPrefix(f.Name, nameOurs) || strings.HasPrefix(f.Name, nameQdisc)
+}
+
+// clsact returns the qdisc that filters in both directions hang on.
+func clsact(ifindex int) netlink.Qdisc {
+	return &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
+}

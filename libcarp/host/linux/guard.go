@@ -1,0 +1,450 @@
+//go:build linux
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"carp/libcarp/host"
+	"carp/libcarp/host/linux/gate"
+)
+
+// A guard keeps links silent. With the gate a link is up in every state, and answers while its lease is fresh; a backup has protodown too, so that it shows
+// no carrier. Without it, where a kernel has no eBPF for us, a backup is administratively down.
+type guard struct {
+	gate *gate.Gate // nil: there is none
+	mark string
+	logf func(string, ...any)
+	warn func(string, ...any)
+
+	mu    sync.RWMutex   // held for moments: Renew must not wait
+	slots map[string]int // by carp
+
+	carrier sync.Mutex   // of backups and of what their links show: a link must not lose its carrier because it was a backup a moment ago
+	backups map[int]bool // by index of the link
+
+	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
+	carps   map[string]guarded
+	hooked  map[int]bool // interfaces other than carps, by index
+	vrfs    map[int]int  // of the carpdevs, by index
+	behind  map[int]bool // where something comes before the gate, by index
+}
+
+// A guarded is what the guard knows of a carp.
+type guarded struct {
+	index, carpdev int
+	addrs          []netip.Addr
+	vrf            int
+}
+
+func newGuard(o Options) *guard {
+	return &guard{
+		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
+		slots: map[string]int{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]bool{}, vrfs: map[int]int{}, behind: map[int]bool{},
+	}
+}
+
+// Renew lets a carp answer until then.
+func (h *Host) Renew(carp string, until int64) { h.guard.renew(carp, until) }
+
+func (g *guard) renew(carp string, until int64) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if slot, ok := g.slots[carp]; ok {
+		g.gate.Renew(slot, until)
+	}
+}
+
+// protect puts the gate before a carp's link, its addresses and every interface that they could be reached through.
+func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) error {
+	if g.gate == nil {
+		return nil
+	}
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	slot, err := g.gate.Add(c.Name)
+	if err != nil {
+		return err
+	}
+	// Where the carpdev has the gate already, the other interfaces have it too, or news of them are on their way: no list, which would take time in
+	// proportion to all carps.
+	var links []netlink.Link
+	vrf, known := g.vrfs[c.Carpdev]
+	if !known || !g.hooked[c.Carpdev] {
+		if links, err = listLinks(); err != nil {
+			return fmt.Errorf("failed to list links: %w", err)
+		}
+		vrf = vrfOf(links, c.Carpdev)
+	}
+	k := guarded{index: link.Attrs().Index, carpdev: c.Carpdev, addrs: addrs, vrf: vrf}
+	if err := g.gate.AttachCarp(k.index, c.Name); err != nil {
+		return fmt.Errorf("gate: %w", err)
+	}
+	if err := g.gate.SetAddrs(map[string][]gate.Addr{c.Name: k.domains()}); err != nil {
+		return err
+	}
+	if old := g.carps[c.Name].index; old != k.index {
+		g.carrier.Lock()
+		delete(g.backups, old)
+		g.carrier.Unlock()
+	}
+	g.carps[c.Name] = k
+	delete(g.hooked, k.index) // news of the link may have come first
+	g.mu.Lock()
+	g.slots[c.Name] = slot
+	g.mu.Unlock()
+	g.vrfs[c.Carpdev] = vrf
+	if links == nil {
+		return nil
+	}
+	return g.hook(links, false)
+}
+
+func (k guarded) domains() (all []gate.Addr) {
+	for _, a := range k.addrs {
+		all = append(all, gate.Addr{Domain: gate.Domain(a, k.carpdev, k.vrf), Addr: a})
+	}
+	return all
+}
+
+// forget takes away what protect has done, once the link is gone. The interfaces of a host without carps are left alone.
+func (g *guard) forget(carp string) error {
+	if g.gate == nil {
+		return nil
+	}
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	g.mu.Lock()
+	delete(g.slots, carp)
+	g.mu.Unlock()
+	g.carrier.Lock()
+	delete(g.backups, g.carps[carp].index)
+	g.carrier.Unlock()
+	delete(g.carps, carp)
+	err := g.gate.Remove(carp)
+	if len(g.carps) == 0 {
+		clear(g.hooked)
+		clear(g.vrfs)
+		err = errors.Join(err, g.gate.DetachAll())
+	}
+	return err
+}
+
+// news looks at all interfaces again: new ones get the gate.
+func (g *guard) news(links []netlink.Link) {
+	if g.gate == nil {
+		return
+	}
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	if len(g.carps) == 0 {
+		return
+	}
+	if err := g.hook(links, true); err != nil {
+		g.warn("kernelsim: %v", err)
+	}
+	for carpdev := range g.vrfs {
+		g.vrfs[carpdev] = vrfOf(links, carpdev)
+	}
+	for name, k := range g.carps {
+		if vrf := g.vrfs[k.carpdev]; vrf != k.vrf {
+			k.vrf = vrf
+			g.carps[name] = k
+			if err := g.gate.SetAddrs(map[string][]gate.Addr{name: k.domains()}); err != nil {
+				g.warn("kernelsim: %s: %v", name, err)
+			}
+		}
+	}
+}
+
+// mendAll puts the gate back wherever it is missing.
+func (g *guard) mendAll(links []netlink.Link) {
+	g.news(links)
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	for name, k := range g.carps {
+		g.tell(k.index, g.gate.AttachCarp(k.index, name))
+	}
+}
+
+// mend puts the gate back before an interface whose filters have changed.
+func (g *guard) mend(index int) {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	err := error(nil)
+	if name, ok := g.linkOf(index); ok {
+		err = g.gate.AttachCarp(index, name)
+	} else if g.hooked[index] {
+		links, failed := listLinks()
+		if failed != nil {
+			g.warn("kernelsim: failed to list links: %v", failed)
+			return
+		}
+		err = g.gate.Attach(index, vrfOf(links, index))
+	}
+	g.tell(index, err)
+}
+
+// lookAhead says once where somebody has put a tcx program before the gate. The kernel tells nobody of them.
+func (g *guard) lookAhead() {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	for index := range g.hooked {
+		g.tell(index, g.gate.Ahead(index))
+	}
+	for _, k := range g.carps {
+		g.tell(k.index, g.gate.Ahead(k.index))
+	}
+}
+
+// tell warns when something is wrong with an interface's gate, and was not before.
+func (g *guard) tell(index int, err error) {
+	if err == nil {
+		delete(g.behind, index)
+		return
+	}
+	ifi, gone := net.InterfaceByIndex(index)
+	if gone != nil || g.behind[index] {
+		return
+	}
+	g.behind[index] = true
+	g.warn("kernelsim: %s: %v", ifi.Name, err)
+}
+
+// hook puts the gate before every interface but carps, lo and those whose packets come in by their master; before those that have it only when asked
+// to do it again. The error is that of a carpdev: elsewhere one that cannot have it, because it is going at this moment for instance, is no reason not to
+// be master.
+func (g *guard) hook(links []netlink.Link, again bool) error {
+	var errs []error
+	here, isLink, isCarpdev := map[int]bool{}, map[int]bool{}, map[int]bool{}
+	for _, k := range g.carps {
+		isLink[k.index], isCarpdev[k.carpdev] = true, true
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		if isLink[a.Index] {
+			continue
+		}
+		carpdev, vrf := isCarpdev[a.Index], vrfOf(links, a.Index)
+		if a.Flags&net.FlagLoopback != 0 || a.MasterIndex != 0 && vrf == 0 && !carpdev {
+			continue
+		}
+		here[a.Index] = true
+		if g.hooked[a.Index] && !again {
+			continue
+		}
+		if err := g.gate.Attach(a.Index, vrf); err != nil {
+			if carpdev {
+				errs = append(errs, fmt.Errorf("gate of %s: %w", a.Name, err))
+			} else {
+				g.tell(a.Index, err)
+			}
+		}
+	}
+	for index := range g.hooked {
+		if isLink[index] || here[index] {
+			continue
+		}
+		if err := g.gate.Detach(index); err != nil { // it has got a master
+			g.logf("linux: %v", err)
+		}
+	}
+	g.hooked = here
+	return errors.Join(errs...)
+}
+
+// linkOf returns whose link that is.
+func (g *guard) linkOf(index int) (carp string, ok bool) {
+	for name, k := range g.carps {
+		if k.index == index {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// vrfOf returns the index of the VRF that an interface is in, 0: in none.
+func vrfOf(links []netlink.Link, index int) int {
+	for _, l := range links {
+		a := l.Attrs()
+		if a.Index != index {
+			continue
+		}
+		for _, m := range links {
+			if m.Attrs().Index == a.MasterIndex && m.Type() == "vrf" {
+				return a.MasterIndex
+			}
+		}
+	}
+	return 0
+}
+
+// setMaster lets the link answer, from the next Renew on, or silences it at once.
+func (g *guard) setMaster(index int, carp string, master bool) error {
+	if g.gate == nil {
+		return setUp(index, master)
+	}
+	if !master {
+		g.renew(carp, 0)
+	}
+	g.carrier.Lock()
+	defer g.carrier.Unlock()
+	g.backups[index] = !master
+	return protodown(index, !master)
+}
+
+// linkNews takes the carrier from a backup's link to which its carpdev, coming back, has given one.
+func (g *guard) linkNews(l netlink.Link) {
+	g.carrier.Lock()
+	defer g.carrier.Unlock()
+	a := l.Attrs()
+	if !g.backups[a.Index] || a.RawFlags&unix.IFF_RUNNING == 0 {
+		return
+	}
+	if err := protodown(a.Index, true); err != nil && !errors.Is(err, unix.ENODEV) {
+		g.logf("linux: %s: %v", a.Name, err)
+	}
+}
+
+// prepare is for a link that is about to get its addresses: with the gate it goes up first, without it it stays down until the end.
+func (g *guard) prepare(index int, c host.Carp) error {
+	if g.gate != nil {
+		if err := g.setMaster(index, c.Name, c.Master); err != nil {
+			return err
+		}
+		return setUp(index, true)
+	}
+	if c.Master {
+		return nil
+	}
+	return setUp(index, false)
+}
+
+// adopt silences links that a dead engine has left.
+func (g *guard) adopt(links []netlink.Link) error {
+	if g.gate == nil {
+		for _, l := range links {
+			// As a backup without gate, whatever it was before.
+			err := errors.Join(setUp(l.Attrs().Index, false), protodown(l.Attrs().Index, false))
+			if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EOPNOTSUPP) {
+				return fmt.Errorf("%s: %w", l.Attrs().Name, err)
+			}
+		}
+		return nil
+	}
+	// All addresses at once: the filters of before, and the maps, do without none of them for a moment.
+	all, err := listLinks()
+	if err != nil {
+		return fmt.Errorf("failed to list links: %w", err)
+	}
+	addrs, want := map[string][]netip.Addr{}, map[string][]gate.Addr{}
+	for _, l := range links {
+		a := l.Attrs()
+		have, err := addrsOn(l, netlink.FAMILY_ALL)
+		if err != nil {
+			return fmt.Errorf("%s: failed to list addresses: %w", a.Name, err)
+		}
+		for _, h := range have {
+			if p, ok := prefixOf(h.IPNet); ok {
+				addrs[a.Name] = append(addrs[a.Name], p.Addr())
+			}
+		}
+		if _, err := g.gate.Add(a.Name); err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
+		}
+		want[a.Name] = guarded{carpdev: a.ParentIndex, addrs: addrs[a.Name], vrf: vrfOf(all, a.ParentIndex)}.domains()
+	}
+	if err := g.gate.SetAddrs(want); err != nil {
+		return err
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		err := g.protect(l, host.Carp{Name: a.Name, Carpdev: a.ParentIndex}, addrs[a.Name])
+		if err == nil {
+			err = g.setMaster(a.Index, a.Name, false)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
+		}
+	}
+	return nil
+}
+
+// adopted ends the adoption: what nobody wants any more goes.
+func (g *guard) adopted() error {
+	if g.gate == nil {
+		return gate.Sweep(g.mark)
+	}
+	for _, name := range g.gate.Carps() {
+		if _, ok := g.carps[name]; ok {
+			continue
+		}
+		if err := g.forget(name); err != nil {
+			return err
+		}
+	}
+	if len(g.carps) == 0 {
+		return g.gate.DetachAll()
+	}
+	return nil
+}
+
+func (g *guard) close() error {
+	if g.gate == nil {
+		return nil
+	}
+	return errors.Join(g.gate.DetachAll(), g.gate.Close())
+}
+
+// listTries is how often a list is asked for that changes while it is given.
+const listTries = 10
+
+// whole asks for a list until nothing has changed meanwhile.
+func whole[T any](list func() (T, error)) (all T, err error) {
+	for range listTries {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
+}
+
+func listLinks() ([]netlink.Link, error) { return whole(netlink.LinkList) }
+
+// addrsOn returns the addresses of a link, nil: of all.
+func addrsOn(link netlink.Link, family int) ([]netlink.Addr, error) {
+	return whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
+}
+
+func setUp(index int, up bool) error {
+	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+	if up {
+		return netlink.LinkSetUp(link)
+	}
+	return netlink.LinkSetDown(link)
+}
+
+// protodown takes a link's carrier away, or gives it back.
+func protodown(index int, on bool) error {
+	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	value := []byte{0}
+	if on {
+		value[0] = 1
+	}
+	req.AddData(nl.NewRtAttr(unix.IFLA_PROTO_DOWN, value))
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("protodown: %w", err)
+	}
+	return nil
+}

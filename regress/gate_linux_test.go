@@ -1,0 +1,349 @@
+package regress
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A backup is silent with the gate and without; its link shows what it is, and the log says once that there is no gate.
+func TestGateAndFallback(t *testing.T) {
+	for _, c := range []struct {
+		args               []string
+		backup, master     string // of the link's flags
+		filters, complains int
+	}{
+		{nil, "<NO-CARRIER,BROADCAST,MULTICAST,UP>", "<BROADCAST,MULTICAST,UP,LOWER_UP>", 2, 0},
+		{[]string{"-g"}, "<BROADCAST,MULTICAST>", "<BROADCAST,MULTICAST,UP,LOWER_UP>", 0, 1},
+	} {
+		l := newLab(t)
+		client, a := l.machine("client"), l.host("a", c.args...)
+		link := func(when, want string) {
+			t.Helper()
+			if out := l.ip(a.ns, "link", "show", "carp0"); !strings.Contains(out, want) {
+				t.Errorf("%q, %s: %s", c.args, when, out)
+			}
+		}
+		a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")
+		a.becomes("backup", 5*time.Second)
+		link("as backup", c.backup)
+		silentBackup(t, client, a)
+		a.must("ifconfig-carp carp0 state master")
+		if out := client.must("ping -n -c 2 -i 0.1 192.168.1.10"); !strings.Contains(out, " 0% packet loss") {
+			t.Error(out)
+		}
+		link("as master", c.master)
+		a.must("ifconfig-carp carp0 alias 192.168.1.11")
+		if out := client.must("ping -n -c 2 -i 0.1 192.168.1.11"); !strings.Contains(out, " 0% packet loss") {
+			t.Error(out)
+		}
+		a.must("ifconfig-carp carp0 state backup")
+		link("as backup again", c.backup)
+		silentBackup(t, client, a)
+
+		// The carpdev bounces: it comes back as a backup.
+		l.ip(a.ns, "link", "set", "eth0", "down")
+		a.becomes("invalid", 5*time.Second)
+		l.ip(a.ns, "link", "set", "eth0", "up")
+		a.becomes("backup", 5*time.Second)
+		silentBackup(t, client, a)
+		l.within(time.Second, "the link of a backup", func() bool { return strings.Contains(l.ip(a.ns, "link", "show", "carp0"), c.backup) })
+
+		syscall.Kill(a.engine(), syscall.SIGKILL)
+		a.becomes("backup", 5*time.Second)
+		silentBackup(t, client, a)
+		for _, dev := range []string{"carp0", "eth0"} {
+			if n := strings.Count(a.filters(dev), "direct-action"); n != c.filters {
+				t.Errorf("%q: %d filters on %s: %s", c.args, n, dev, a.filters(dev))
+			}
+		}
+		if n := strings.Count(a.readLog(), "kernelsim: no gate (option -g): a host that hangs goes on to answer\n"); n != c.complains {
+			t.Errorf("%q: said %d times: %s", c.args, n, a.readLog())
+		}
+	}
+}
+
+func (m *machine) filters(dev string) (out string) {
+	m.lab.t.Helper()
+	for _, way := range []string{"ingress", "egress"} {
+		out += m.lab.run("tc", "-n", m.ns, "filter", "show", "dev", dev, way)
+	}
+	return out
+}
+
+// everything returns what kernelsim may leave behind on a machine.
+func (m *machine) everything() string {
+	m.lab.t.Helper()
+	out := ""
+	for _, what := range []string{"-d link show", "addr show", "route show table all", "-6 route show table all", "maddr show"} {
+		out += m.lab.ip(m.ns, strings.Fields(what)...)
+	}
+	out += m.lab.run("tc", "-n", m.ns, "qdisc", "show")
+	for _, dev := range []string{"eth0", "eth1", "eth2"} {
+		out += m.filters(dev)
+	}
+	return out + m.must("sysctl -a -r net.ipv[46].conf.(eth|all)")
+}
+
+// Nothing is left behind by destroy, by SIGTERM, and by a start after both processes were killed and another end; a qdisc of somebody else stays.
+func TestNothingLeft(t *testing.T) {
+	for _, args := range [][]string{nil, {"-g"}} {
+		l := newLab(t)
+		a := l.machine("a")
+		for _, dev := range []string{"eth1", "eth2"} {
+			l.ip(a.ns, "link", "add", dev, "type", "veth", "peer", "name", "peer-"+dev, "netns", l.sw)
+		}
+		l.run("tc", "-n", a.ns, "qdisc", "add", "dev", "eth2", "clsact")
+		l.within(5*time.Second, "IPv6 is at rest", func() bool { return !strings.Contains(l.ip(a.ns, "-6", "addr", "show"), "tentative") })
+		before := a.everything()
+		same := func(when string) {
+			t.Helper()
+			if after := a.everything(); after != before {
+				t.Errorf("%q: left after %s:\n%s", args, when, diff(before, after))
+			}
+		}
+		a.start(args...)
+		a.serves()
+		same("start")
+		a.must("ifconfig-carp carp0 vhid 1 advbase 0 192.168.1.10")
+		a.becomes("master", 5*time.Second)
+		a.must("ifconfig-carp carp0 destroy")
+		same("destroy")
+		a.must("ifconfig-carp carp0 vhid 1 advbase 0 192.168.1.10")
+		a.becomes("master", 5*time.Second)
+		a.stop()
+		same("SIGTERM")
+		a.start(args...)
+		a.becomes("master", 5*time.Second)
+		a.crash()
+		// The settings of the carpdev, as they were, have died with the processes.
+		a.must("sysctl -qw net.ipv4.conf.eth0.arp_ignore=0 net.ipv4.conf.eth0.arp_announce=0")
+		a.start(args...)
+		a.becomes("master", 5*time.Second)
+		a.must("ifconfig-carp carp0 destroy")
+		same("destroy after a crash")
+		a.stop()
+		same("SIGTERM after a crash")
+	}
+}
+
+// diff returns the lines that only one of two texts has.
+func diff(before, after string) (out string) {
+	has := func(text, line string) bool { return strings.Contains("\n"+text, "\n"+line+"\n") }
+	for _, line := range strings.Split(before, "\n") {
+		if !has(after, line) {
+			out += "-" + line + "\n"
+		}
+	}
+	for _, line := range strings.Split(after, "\n") {
+		if !has(before, line) {
+			out += "+" + line + "\n"
+		}
+	}
+	return out
+}
+
+// What a run with the gate has left is taken over by one without, and the other way round.
+func TestGateComesAndGoes(t *testing.T) {
+	l := newLab(t)
+	client, a := l.machine("client"), l.host("a")
+	a.must("ifconfig-carp carp0 vhid 1 advbase 0 advskew 25 192.168.1.10")
+	for _, args := range [][]string{{"-g"}, nil, {"-g"}} {
+		a.becomes("master", 5*time.Second)
+		a.must("ifconfig-carp carp0 advbase 20") // time to look at the backup
+		a.crash()
+		a.start(args...)
+		a.serves()
+		a.becomes("backup", 5*time.Second)
+		silentBackup(t, client, a)
+		if got, want := a.filters("eth0")+a.filters("carp0") != "", len(args) == 0; got != want {
+			t.Errorf("%q: filters: %t", args, got)
+		}
+		a.must("ifconfig-carp carp0 state master")
+		if out := client.must("ping -n -c 2 -i 0.1 192.168.1.10"); !strings.Contains(out, " 0% packet loss") {
+			t.Errorf("%q: %s", args, out)
+		}
+		a.must("ifconfig-carp carp0 advbase 0")
+	}
+}
+
+// The gate is on new interfaces, and put back where somebody has taken it away.
+func TestGateIsMended(t *testing.T) {
+	l := newLab(t)
+	a := l.host("a")
+	a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")
+	a.becomes("backup", 5*time.Second)
+	gated := func(dev string, filters int) {
+		t.Helper()
+		l.within(time.Second, dev+" has its filters", func() bool { return strings.Count(a.filters(dev), "carp-gate") == filters })
+	}
+	gated("eth0", 2)
+	gated("carp0", 2)
+	for _, dev := range []string{"eth0", "carp0"} {
+		l.run("tc", "-n", a.ns, "qdisc", "del", "dev", dev, "clsact")
+		gated(dev, 2)
+		l.run("tc", "-n", a.ns, "filter", "del", "dev", dev, "ingress")
+		gated(dev, 2)
+	}
+	l.ip(a.ns, "link", "add", "eth1", "type", "veth", "peer", "name", "eth2")
+	gated("eth1", 2)
+	gated("eth2", 2)
+	l.ip(a.ns, "link", "add", "br1", "type", "bridge")
+	l.ip(a.ns, "link", "set", "eth1", "master", "br1")
+	gated("br1", 2)
+	gated("eth1", 0)
+	l.ip(a.ns, "link", "set", "eth1", "nomaster")
+	gated("eth1", 2)
+}
+
+// ttlOfA is what the answers of the host under test are known by: both hosts answer from the same addresses.
+const ttlOfA = 99
+
+// answers is an echo reply from the shared address, of the host under test or of the other one.
+func answers(ofA bool) func(*frame) bool {
+	vip := netip.MustParseAddr("192.168.1.10").AsSlice()
+	return func(f *frame) bool {
+		b := f.data
+		return len(b) >= 42 && binary.BigEndian.Uint16(b[12:]) == 0x0800 && b[23] == syscall.IPPROTO_ICMP && bytes.Equal(b[26:30], vip) && b[34] == 0 &&
+			(b[22] == ttlOfA) == ofA
+	}
+}
+
+// Nobody answers for a dead host: the last answer comes at most a lease after the fault, and before the other is master; one that thaws does not answer.
+func TestDeadHost(t *testing.T) {
+	const fastInterval = time.Second * 25 / 256
+	soon := 20 * time.Millisecond // on a machine that does much else
+	if long {
+		soon = 5 * time.Millisecond
+	}
+	for _, words := range []struct {
+		words    string
+		interval time.Duration
+		trials   int
+	}{
+		{fast, fastInterval, trials(3, 20)},
+		{"advbase 1 advskew 0", time.Second, trials(1, 5)},
+	} {
+		lease := min(2*words.interval, 500*time.Millisecond)
+		for _, fault := range []struct {
+			name   string
+			median time.Duration // the last answer may come so late
+			do     func(a *machine)
+		}{
+			{"SIGSTOP of the engine", lease + 5*time.Millisecond, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGSTOP) }},
+			{"SIGSTOP of both", lease + 5*time.Millisecond, func(a *machine) {
+				syscall.Kill(a.engine(), syscall.SIGSTOP)
+				a.sim.Process.Signal(syscall.SIGSTOP)
+			}},
+			{"SIGKILL of both", lease + 5*time.Millisecond, func(a *machine) { a.crash() }},
+			// The supervisor shuts the gate as soon as it hears of it.
+			{"SIGKILL of the engine", soon, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGKILL) }},
+		} {
+			t.Run(fault.name+", "+words.words, func(t *testing.T) {
+				l := newLab(t)
+				client := l.machine("client")
+				c := client.capture()
+				a, b := l.host("a"), l.host("b")
+				a.must("sysctl -qw net.ipv4.ip_default_ttl=99")
+				a.must("ifconfig-carp carp0 vhid 1 " + words.words + " 192.168.1.10")
+				a.becomes("master", 10*time.Second)
+				b.must("ifconfig-carp carp0 vhid 1 " + words.words + " 192.168.1.10")
+				b.becomes("backup", 10*time.Second)
+				ping := client.command("ping", "-n", "-q", "-i", "0.002", "192.168.1.10")
+				if err := ping.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { ping.Process.Signal(syscall.SIGINT); ping.Wait() }()
+				s := &series{name: fault.name + ", " + words.words + ": the last answer"}
+				for len(s.late) < words.trials && s.repeated < 10*words.trials {
+					// On a machine that does much else a may have stood still for two intervals, and given way.
+					for settled := false; !settled; settled = a.status("carp0") == "master" && b.status("carp0") == "backup" {
+						b.must("ifconfig-carp carp0 down")
+						a.becomes("master", 5*time.Second)
+						b.must("ifconfig-carp carp0 up")
+						b.becomes("backup", 5*time.Second)
+						time.Sleep(time.Duration((len(s.late)+s.repeated)*37%200)*time.Millisecond + 4*words.interval)
+					}
+					pid := a.engine()
+					from := c.count()
+					c.wait(t, from, time.Second, "an answer of a", answers(true))
+					fault.do(a)
+					at := time.Now()
+					control := startControl(t, at.Add(5*time.Millisecond))
+					f, taken := c.wait(t, from, 4*words.interval+time.Second, "an announcement of b", announcement("192.168.1.10"))
+					c.wait(t, taken, 2*time.Second, "an answer of b", answers(false))
+					last := at
+					for _, f := range c.since(from, answers(true)) {
+						last = f.at
+					}
+					if !last.Before(f.at) {
+						t.Errorf("a answers %v after b is master", last.Sub(f.at))
+					}
+					if control.late(t) > controlLimit {
+						s.repeated++
+					} else {
+						s.late = append(s.late, last.Sub(at))
+					}
+
+					back := c.count()
+					switch {
+					case strings.HasPrefix(fault.name, "SIGSTOP"):
+						a.sim.Process.Signal(syscall.SIGCONT)
+						syscall.Kill(pid, syscall.SIGCONT)
+					case fault.name == "SIGKILL of both":
+						a.start()
+					}
+					a.becomes("backup", 5*time.Second)
+					if n := len(c.since(back, answers(true))); n != 0 {
+						t.Errorf("a answers %d times when it is back", n)
+					}
+				}
+				s.judge(t, fault.median, lease+5*time.Millisecond)
+			})
+		}
+	}
+}
+
+// A hang that is longer than the lease and shorter than two intervals costs no fail-over: the host is silent, hears what has come in, and goes on.
+func TestShortHang(t *testing.T) {
+	l := newLab(t)
+	client := l.machine("client")
+	c := client.capture()
+	a, b := l.host("a"), l.host("b")
+	a.must("sysctl -qw net.ipv4.ip_default_ttl=99")
+	a.must("ifconfig-carp carp0 vhid 1 192.168.1.10")
+	a.becomes("master", 10*time.Second)
+	b.must("ifconfig-carp carp0 vhid 1 192.168.1.10")
+	ping := client.command("ping", "-n", "-q", "-i", "0.002", "192.168.1.10")
+	if err := ping.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { ping.Process.Signal(syscall.SIGINT); ping.Wait() }()
+	for range trials(2, 20) {
+		from := c.count()
+		c.wait(t, from, 2*time.Second, "an advert", advertFrom(a.addr))
+		c.wait(t, c.count(), time.Second, "an answer", answers(true))
+		syscall.Kill(a.engine(), syscall.SIGSTOP)
+		stopped := time.Now()
+		time.Sleep(800 * time.Millisecond)
+		silent := c.since(from, answers(true))
+		syscall.Kill(a.engine(), syscall.SIGCONT)
+		thawed, at := time.Now(), c.count()
+		if last := silent[len(silent)-1].at; last.After(stopped.Add(505 * time.Millisecond)) {
+			t.Errorf("an answer %v after it was stopped", last.Sub(stopped))
+		}
+		f, _ := c.wait(t, at, time.Second, "an answer after it goes on", answers(true))
+		t.Logf("stopped for 800 ms: silent for the last %v, answers %v after it goes on", thawed.Sub(silent[len(silent)-1].at), f.at.Sub(thawed))
+		if late := f.at.Sub(thawed); late > 200*time.Millisecond {
+			t.Errorf("an answer only %v after it goes on", late)
+		}
+		time.Sleep(1200 * time.Millisecond)
+	}
+	if log := a.readLog() + b.readLog(); strings.Count(log, "transition") != 1 {
+		t.Errorf("transitions: %s", log)
+	}
+}
