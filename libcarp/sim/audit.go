@@ -221,6 +221,9 @@ func (v *vhost) audit(w *World) {
 			down = c.masterDown()
 			down += 3*h.late + c.interval() // one that slept waits an interval more
 		}
+		if p := w.stations[m.station].peer; p != nil {
+			down = p.slowestDown() // storm 91722: a UCARP, demoted until just before a partition
+		}
 		k.down = min(k.down, down)
 		if s == engine.Master {
 			if k.masters++; k.masters > 1 && v.tally == nil {

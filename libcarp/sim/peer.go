@@ -98,8 +98,16 @@ func (p *peer) claim() claim {
 	return c
 }
 
-func (p *peer) masterDown() int64 {
+func (p *peer) masterDown() int64 { return p.downWith(p.claim()) }
+
+// slowestDown is the longest that its timer may have been set to: where demotion is said in advskew, its end does not move the timer.
+func (p *peer) slowestDown() int64 {
 	c := p.claim()
+	c.skew = max(c.skew, uint8(p.DemoteSkew(p.skew, 1)))
+	return p.downWith(c)
+}
+
+func (p *peer) downWith(c claim) int64 {
 	if p.OldDown {
 		return (3*256*int64(c.base) + int64(c.skew)) * second / 256
 	}

@@ -115,7 +115,7 @@ func TestKept(t *testing.T) {
 	for _, seed := range []uint64{1795562114075275984, 1795562273379631463} {
 		try(t, seed)
 	}
-	for _, seed := range []uint64{31857, 33278, 38111} {
+	for _, seed := range []uint64{31857, 33278, 38111, 91722} {
 		tryScenario(t, NewStorm(seed), "TestStorm$")
 	}
 }
