@@ -4,6 +4,7 @@
 #	make demo	shows a fail-over in network namespaces (root; installs what it needs)
 #	make test	runs every test (root; installs what it needs)
 #	make soak	simulates clusters with fresh seeds, for SECONDS=60
+#	make storms	simulates STORMS=100000 clusters whose clocks and memories differ
 #	make fuzz	runs each fuzz target for FUZZTIME, 5s
 #	make install	PREFIX=/usr/local DESTDIR=
 
@@ -18,6 +19,7 @@ BUILD = $(GOENV) $(GO) build -trimpath -buildvcs=false
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMANDS = ifconfig-carp sysctl-carp kernelsim
 SECONDS = 60
+STORMS = 100000
 PAGES4 = carp.4
 PAGES5 = carpstate.5
 PAGES8 = ifconfig-carp.8 sysctl-carp.8 kernelsim.8
@@ -63,6 +65,11 @@ soak:
 	@sh regress/go-version.sh $(GO)
 	CARP_SIM_SECONDS=$(SECONDS) $(GOENV) $(GO) test -count=1 -timeout 0 -v -run 'TestFresh$$' ./libcarp/sim
 
+# the same with the seeds from 1 on, and all that can make clocks and memories differ, and an attacker; about ten minutes
+storms:
+	@sh regress/go-version.sh $(GO)
+	CARP_SIM_STORMS=$(STORMS) $(GOENV) $(GO) test -count=1 -timeout 0 -v -run 'TestStorms$$' ./libcarp/sim
+
 lint:
 	@sh regress/go-version.sh $(GO)
 	@sh regress/need.sh lint
@@ -91,4 +98,4 @@ uninstall:
 clean:
 	rm -rf bin
 
-.PHONY: all build demo test fuzz mutate regress-long soak lint install uninstall clean
+.PHONY: all build demo test fuzz mutate regress-long soak storms lint install uninstall clean

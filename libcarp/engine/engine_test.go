@@ -130,10 +130,10 @@ func TestLinksThatAreNot(t *testing.T) {
 
 func TestRing(t *testing.T) {
 	var m Memory
-	for i := uint64(1); i <= ring+1; i++ {
+	for i := uint64(1); i <= sentMax+1; i++ {
 		m.sent(i << 24)
 	}
-	if m.hasSent(1<<24) || !m.hasSent(2<<24) || !m.hasSent((ring+1)<<24) || m.hasSent(0) || m.Floor != 1 || m.Newest != ring+1 {
+	if m.hasSent(1<<24) || !m.hasSent(2<<24) || !m.hasSent((sentMax+1)<<24) || m.hasSent(0) || m.Floor != 1 || m.Newest != sentMax+1 {
 		t.Errorf("%+v", m)
 	}
 }

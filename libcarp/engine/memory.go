@@ -16,12 +16,18 @@ type Memory struct {
 	// Floor is the greatest time that Sent or Accepted had to forget. What is not above it cannot be told from a copy.
 	Floor int64
 	// Sent and Accepted are the last sealed counters; the totals say how many there were.
-	Sent, Accepted           [ring]uint64
+	Sent                     [sentMax]uint64
+	Accepted                 [acceptedMax]uint64
 	SentTotal, AcceptedTotal uint64
 }
 
-// ring is how many counters are remembered.
-const ring = 32
+// How many counters are remembered. When sixteen hosts with preempt and addresses of both families hear a slower master, each hears a hundred adverts and
+// more within the delay of the LAN, not in the order of their times, and sends a few itself: with 32 accepted ones remembered the Floor overtook others that
+// were still on their way. These two fill the slot of a [Memory] to its end.
+const (
+	sentMax     = 32
+	acceptedMax = 88
+)
 
 // behindMax is how far, in milliseconds, a counter's time may be behind the newest: adverts of two masters cross on the way.
 const behindMax = 1000
@@ -32,28 +38,29 @@ const strictBehindMax = 30 * 1000
 func timeOf(counter uint64) int64 { return int64(counter >> 24) }
 
 func (m *Memory) hasSent(counter uint64) bool {
-	return timeOf(counter) <= m.Newest && holds(&m.Sent, m.SentTotal, counter)
+	return timeOf(counter) <= m.Newest && holds(m.Sent[:], m.SentTotal, counter)
 }
 
 func (m *Memory) hasAccepted(counter uint64) bool {
-	return holds(&m.Accepted, m.AcceptedTotal, counter)
+	return holds(m.Accepted[:], m.AcceptedTotal, counter)
 }
 
-func holds(r *[ring]uint64, total uint64, counter uint64) bool {
-	return slices.Contains(r[:min(total, ring)], counter)
+func holds(r []uint64, total uint64, counter uint64) bool {
+	return slices.Contains(r[:min(total, uint64(len(r)))], counter)
 }
 
 func (m *Memory) sent(counter uint64) {
-	m.put(&m.Sent, &m.SentTotal, counter)
+	m.put(m.Sent[:], &m.SentTotal, counter)
 	m.Newest = max(m.Newest, timeOf(counter))
 }
 
 // put replaces the oldest. The total goes last: a process that is killed before has forgotten one counter and invented none.
-func (m *Memory) put(r *[ring]uint64, total *uint64, counter uint64) {
-	if *total >= ring {
-		m.Floor = max(m.Floor, min(timeOf(r[*total%ring]), m.Newest))
+func (m *Memory) put(r []uint64, total *uint64, counter uint64) {
+	at := *total % uint64(len(r))
+	if *total >= uint64(len(r)) {
+		m.Floor = max(m.Floor, min(timeOf(r[at]), m.Newest))
 	}
-	r[*total%ring] = counter
+	r[at] = counter
 	*total++
 }
 
@@ -89,7 +96,7 @@ func (m *Memory) judge(ad *wire.Advert, replay int, behind int64) verdict {
 func (m *Memory) accepted(counter uint64) {
 	t := timeOf(counter)
 	if t > m.Newest || !m.hasAccepted(counter) { // with replay 0 a copy is accepted too
-		m.put(&m.Accepted, &m.AcceptedTotal, counter)
+		m.put(m.Accepted[:], &m.AcceptedTotal, counter)
 	}
 	if t <= heardMax {
 		m.Newest = max(m.Newest, t)

@@ -179,7 +179,7 @@ func TestReplayLog(t *testing.T) {
 func TestForgottenCounters(t *testing.T) {
 	m, b, _ := pair(t, "advbase 0")
 	var own [][]byte
-	for range 3 * ring {
+	for range 3 * sentMax {
 		ad := advertOf(t, m.until(m.e.Deadline()))
 		own = append(own, ad)
 		b.until(m.now)
@@ -292,6 +292,19 @@ func TestCopiesTakeNoPlace(t *testing.T) {
 	}
 }
 
+// Sixteen hosts that preempt at once send more adverts within the delay of the LAN than one would think, and they come in any order: none is taken for a
+// copy of one that was forgotten.
+func TestCrowdOfAdverts(t *testing.T) {
+	b := newBackup(t, "advskew 200")
+	for i := range int64(acceptedMax) {
+		b.hear(peer{base: 1, sealed: true, sealAt: 5e9 + 100 + i})
+	}
+	b.hear(peer{base: 1, sealed: true, sealAt: 5e9})
+	if got := b.e.Stats()[config.Badauth]; got != 0 {
+		t.Errorf("%d refused", got)
+	}
+}
+
 // A live OpenBSD host sends the same counter for ever.
 func TestConstantCounter(t *testing.T) {
 	b := newBackup(t, "advskew 100")
@@ -319,7 +332,7 @@ func BenchmarkSeal(b *testing.B) {
 	})
 	b.Run("received", func(b *testing.B) {
 		m, ad := new(Memory), &wire.Advert{Advbase: 1}
-		for i := range ring { // every place taken, as after half a minute
+		for i := range acceptedMax { // every place taken, as after half a minute
 			ad.Seal(5e9 + int64(i))
 			m.sent(ad.Counter)
 			m.accepted(ad.Counter)

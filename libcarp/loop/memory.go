@@ -10,7 +10,7 @@ import (
 )
 
 // memoryFormat changes with the layout of engine.Memory: what an older kernelsim left under other keys is not read.
-const memoryFormat = 1
+const memoryFormat = 2
 
 // MemoryIn lets virtual hosts remember in the state directory what they must not forget when a process ends. One that finds no room there
 // remembers as long as the engine lives; that is logged.

@@ -3,7 +3,6 @@ package sim
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"carp/libcarp/config"
 	"carp/libcarp/engine"
@@ -12,16 +11,34 @@ import (
 
 // What one host must do at each step: the rules of spec/openbsd.md E.6 and E.7 and the choices of spec/wire.md, written down a second time.
 
+// slowed is the slowest claim that a timer of a host with c may have been set by: with net.inet.carp.demoteskew a demotion makes a host slower, and
+// its end does not move a timer.
+func (h *host) slowed(c claim) claim {
+	if h.w.scenario.DemoteSkew {
+		c.skew = max(c.skew, 240)
+	}
+	return c
+}
+
 func claimOf(n *engine.NodeView) claim { return claim{n.Advbase, n.Advskew, n.Demote} }
 
 // source is where the adverts of a carp come from: the carpdev's first address, else its own first.
-func (h *host) source(c *carp) netip.Addr {
+func (h *host) source(c *carp, six bool) netip.Addr {
 	for n := range h.links {
-		if h.links[n].Index == c.lan+2 && len(h.links[n].Addrs) > 0 {
-			return h.links[n].Addrs[0].Addr()
+		if h.links[n].Index == c.lan+2 {
+			for _, a := range h.links[n].Addrs {
+				if a.Addr().Is6() == six {
+					return a.Addr()
+				}
+			}
 		}
 	}
-	return h.w.scenario.VHosts[c.vhost].Addrs[0].Addr()
+	for _, a := range h.w.scenario.VHosts[c.vhost].Addrs {
+		if a.Addr().Is6() == six {
+			return a.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // check compares what a step did with what it had to do.
@@ -33,10 +50,12 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 	case *engine.Packet:
 		stats := h.engine.Stats()
 		refused := isRefused(&h.stats, &stats) || h.machine.Sysctl.Allow == 0
+		h.sealed(ev, &h.stats, &stats, !refused)
 		h.stats = stats
 		if refused {
 			h.unchanged(now, effects)
-			if h.coincides(ev) {
+			if !h.frame.attack && h.frame.from != h.id && h.coincides(ev) {
+				h.w.coincident++
 				h.w.disturbed()
 			}
 			break
@@ -52,7 +71,11 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		heard = claim{ev.Payload[5], ev.Payload[2], ev.Payload[4]}
 		must = h.demands(now, hit, heard, ev)
 	case *engine.Sent:
-		h.outcomes(carpOf(ev.Carp), ev.Errno == config.OK)
+		family := 0
+		if ev.IPv6 {
+			family = 1
+		}
+		h.outcomes(carpOf(ev.Carp), family, ev.Errno == config.OK)
 	case *engine.Configure:
 		h.learn(now, &ev.Plan.Change)
 	case *engine.Links:
@@ -76,11 +99,16 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 				c.reset = now
 			}
 		}
-		if _, sent := ev.(*engine.Sent); b.Failing[0] && !a.Failing[0] && !sent {
-			c.failures = 0
-			if a.State != engine.Init { // there nothing can be found out
-				h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
+		for f := range a.Failing {
+			if _, sent := ev.(*engine.Sent); b.Failing[f] && !a.Failing[f] && !sent {
+				c.failures[f] = 0
+				if a.State != engine.Init { // there nothing can be found out
+					h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
+				}
 			}
+		}
+		if skew := h.slowed(claim{a.Advbase, c.skew, a.Demote}).skew; a.Demote > 0 && a.Advskew != skew || a.Demote == 0 && a.Advskew != c.skew {
+			h.w.fail("demoteskew", "host %d %s: advskew %d, demoted by %d: says %d", h.id, c.name, c.skew, a.Demote, a.Advskew)
 		}
 		if _, configured := ev.(*engine.Configure); configured && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised && a.Deadline > b.Deadline {
 			h.w.fail("no change puts an advert off", "host %d %s: from %d to %d", h.id, c.name, b.Deadline, a.Deadline)
@@ -88,7 +116,7 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		if a.Demote > b.Demote && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised {
 			h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote) // spec E.7
 		}
-		if a.State == engine.Init && a.Failing[0] {
+		if a.State == engine.Init && a.Failing != [2]bool{} {
 			h.w.fail("every cause of demotion can be undone", "host %d %s: demotes the host in INIT, where nothing can be found out", h.id, c.name)
 		}
 		if b.State == engine.Master && a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
@@ -133,22 +161,22 @@ func (h *host) linked() {
 }
 
 // outcomes: three failures in a row demote, and it takes three successes in a row at least to undo that, in whatever state (spec E.8).
-func (h *host) outcomes(n int, ok bool) {
+func (h *host) outcomes(n, f int, ok bool) {
 	c := &h.carps[n]
 	if h.before[n].State == engine.Init {
 		return
 	}
 	if ok {
-		c.failures, c.successes = 0, c.successes+1
+		c.failures[f], c.successes[f] = 0, c.successes[f]+1
 	} else {
-		c.failures, c.successes = c.failures+1, 0
+		c.failures[f], c.successes[f] = c.failures[f]+1, 0
 	}
 	b, a := &h.before[n], &h.nodes[n]
 	switch {
-	case a.Failing[0] && !b.Failing[0] && c.failures != 3, !a.Failing[0] && !b.Failing[0] && c.failures >= 3:
-		h.w.fail("demotion", "host %d %s: failing %t after %d failures", h.id, c.name, a.Failing[0], c.failures)
-	case b.Failing[0] && !a.Failing[0] && c.successes < 3:
-		h.w.fail("demotion", "host %d %s: has ceased to fail after %d successes", h.id, c.name, c.successes)
+	case a.Failing[f] && !b.Failing[f] && c.failures[f] != 3, !a.Failing[f] && !b.Failing[f] && c.failures[f] >= 3:
+		h.w.fail("demotion", "host %d %s: failing %t after %d failures", h.id, c.name, a.Failing[f], c.failures[f])
+	case b.Failing[f] && !a.Failing[f] && c.successes[f] < 3:
+		h.w.fail("demotion", "host %d %s: has ceased to fail after %d successes", h.id, c.name, c.successes[f])
 	}
 }
 
@@ -184,13 +212,16 @@ func (h *host) coincides(p *engine.Packet) bool {
 		return false
 	}
 	n := h.w.carpFor(h, p.Carpdev-2, p.Payload[1])
-	return n >= 0 && slices.Contains(h.carps[n].counters[:], [8]byte(p.Payload[8:16]))
+	return n >= 0 && h.carps[n].has(binary.BigEndian.Uint64(p.Payload[8:16]))
 }
 
 // demands returns the state that an accepted advert asks for.
 func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet) engine.State {
 	b, c := &h.before[n], &h.carps[n]
 	own, state := claimOf(b), b.State
+	if p.Src.Is4() {
+		c.heard4 = now
+	}
 	if overslept(b, now) {
 		state = engine.Backup // it gives way before it listens
 	}
@@ -207,10 +238,10 @@ func (h *host) demands(now engine.Instant, n int, heard claim, p *engine.Packet)
 			}
 			return engine.Master
 		}
-		counter := binary.BigEndian.Uint64(p.Payload[8:16])
-		sealed := counter&0xffffff == uint64(heard.base)<<16|uint64(heard.skew)<<8|uint64(heard.demote)
-		if c.tie.yields(h.source(c), p.Src, sealed) {
-			return engine.Backup
+		if four := p.Src.Is4(); four || c.heard4 == 0 || !h.w.scenario.VHosts[c.vhost].has(0) || int64(now-c.heard4) > 3*own.interval() {
+			if c.tie.yields(h.source(c, !four), p.Src, isSealed(p.Payload)) {
+				return engine.Backup
+			}
 		}
 	}
 	return state
@@ -224,7 +255,7 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 	case a.State != must:
 		h.w.fail("preempt, demote, yield", "host %d %s with %+v was %v and is %v after hearing %+v; demanded: %v",
 			h.id, c.name, own, b.State, a.State, heard, must)
-	case must == engine.Master && b.State == engine.Backup && h.sendFails > 0 && h.probeFails == 0 && h.w.noise == 0:
+	case must == engine.Master && b.State == engine.Backup && h.sendFails != [2]int{} && h.probeFails == [2]int{} && h.w.noise == 0:
 		h.flapped(c, own)
 	case must == engine.Backup:
 		c.reset = now
@@ -248,7 +279,7 @@ func (h *host) flapped(c *carp, own claim) {
 	}
 }
 
-// explain: no takeover and no yielding without a cause.
+// explain: no takeover and no yielding without a cause. Silence is a cause, and so is a master that is refused: when that may happen, see host.refuses.
 func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
 	own := claimOf(b)
@@ -263,6 +294,7 @@ func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	case b.State == engine.Init:
 		ok = a.State == engine.Backup && (configured || linked || made)
 	case a.State == engine.Master:
+		own.skew = min(own.skew, c.skew) // demoteskew may have made it slower since the wait began
 		ok = configured || int64(now-c.reset) >= own.masterDown()
 	default: // a master whose own timer is more than an interval late, and so more than two since its last advert
 		ok = configured || int64(now-c.sent) > own.interval()
@@ -347,9 +379,10 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	b := f.Packet[len(f.Packet)-wire.Size:]
 	said := claim{b[5], b[2], b[4]}
 	own := claimOf(&h.nodes[n])
-	ok := said == own || said == claim{own.base, own.skew, h.before[n].Demote}
-	if _, between := h.demoteRange(n); between {
-		ok = ok || said.base == own.base && said.skew == own.skew
+	ok := said == own || said == claimOf(&h.before[n]) || said == claim{own.base, own.skew, h.before[n].Demote}
+	if said.base == own.base && !ok {
+		slowed := h.slowed(own)
+		ok = (said.skew == own.skew || said.skew == slowed.skew) && (h.oneByOne() || int(own.demote) > int(h.before[n].Demote)+1)
 	}
 	if f.BowOut {
 		ok = said.bowsOut() && !c.answers
@@ -359,20 +392,27 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 	if !ok {
 		h.w.fail("what is said is what is decided by", "host %d %s: says %+v, decides by %+v (bow-out %v, answers %v)", h.id, c.name, said, own, f.BowOut, c.answers)
 	}
-	if stamp := binary.BigEndian.Uint64(b[8:16]) >> 24; stamp <= h.stamp {
-		h.w.fail("the sealed time rises", "host %d %s: %d after %d", h.id, c.name, stamp, h.stamp)
-	} else {
-		h.stamp = stamp
+	counter := binary.BigEndian.Uint64(b[8:16])
+	if counter>>24 <= c.stamp {
+		h.w.fail("the sealed time rises", "host %d %s: %d after %d", h.id, c.name, counter>>24, c.stamp)
 	}
+	c.add(counter)
 	c.sent = h.local()
-	c.counters[c.counted%len(c.counters)] = [8]byte(b[8:16])
-	c.counted++
 }
 
-// demoteRange: a change of several interfaces at once demotes by one after the other.
-func (h *host) demoteRange(n int) (by int, several bool) {
-	by = int(h.nodes[n].Demote) - int(h.before[n].Demote)
-	return by, by > 1
+// oneByOne: a change of several causes at once demotes by one after the other, and is said meanwhile. A host that loses a carrier is demoted for each carp,
+// and ceases to be for those that could not send.
+func (h *host) oneByOne() bool {
+	changes := 0
+	for n := range h.nodes {
+		b, a := &h.before[n], &h.nodes[n]
+		for _, changed := range []bool{b.Suppressed != a.Suppressed, b.Failing[0] != a.Failing[0], b.Failing[1] != a.Failing[1]} {
+			if changed {
+				changes++
+			}
+		}
+	}
+	return changes > 1
 }
 
 // demotionAdds: the demotion is the sum of the causes that there are, and nothing else.
@@ -382,8 +422,10 @@ func (h *host) demotionAdds() {
 		if h.nodes[n].Suppressed {
 			sum++
 		}
-		if h.nodes[n].Failing[0] {
-			sum++
+		for _, failing := range h.nodes[n].Failing {
+			if failing {
+				sum++
+			}
 		}
 	}
 	sum = min(sum, 255)
@@ -403,7 +445,7 @@ func (h *host) watch(gen uint32) {
 	next := now + engine.Instant(60*second)
 	for n := range h.nodes {
 		a, c := &h.nodes[n], &h.carps[n]
-		own := claimOf(a)
+		own := h.slowed(claimOf(a))
 		slack := engine.Instant(3*h.late + 2*millisecond)
 		if h.woken != 0 && now-h.woken < engine.Instant(2*own.interval())+slack {
 			slack += engine.Instant(own.interval()) // it may wait an interval more when it finds itself late

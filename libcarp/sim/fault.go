@@ -23,7 +23,7 @@ const (
 	CarrierLost                   // of one of the carpdevs
 	CarpdevGone                   // and back
 	Renumber                      // the carpdev has another address
-	SendFails                     // N 1: probes fail too
+	SendFails                     // N odd: probes fail too; N/2 0: over both families, 1: IPv4, 2: IPv6
 	SendFlaky                     // every other time, by chance
 	NoLink                        // the carp's link cannot be made
 	Deaf                          // net.inet.carp.allow=0
@@ -31,6 +31,7 @@ const (
 	Sleep                         // N 1: what arrives meanwhile waits
 	LateTimers                    // by up to N ns
 	WallStep                      // by N ms
+	Snapshot                      // of a virtual machine: at the end the host is what it was at the beginning
 	Loss                          // N percent
 	OneWay                        // nothing goes from Host to N
 	Partition                     // the stations whose bit is set in N from the others
@@ -39,14 +40,15 @@ const (
 	Slow                          // the delay is up to N ns
 	Corrupt                       // N percent
 	Echo                          // N percent come back to their sender
+	Attack                        // by somebody without the key; N: see Alters
 	PeerCrash                     // N 1: politely
 	PeerDemotion                  // by N
 	faultKinds
 )
 
 var faultNames = [faultKinds]string{"advskew", "advbase", "preempt", "state", "down", "other pass phrase", "other addresses", "crash", "restart",
-	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "loss", "one-way cut",
-	"partition", "twice", "mixed", "slow", "corrupt", "echo", "peer crash", "peer demotion"}
+	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "snapshot restored", "loss", "one-way cut",
+	"partition", "twice", "mixed", "slow", "corrupt", "echo", "attack", "peer crash", "peer demotion"}
 
 func (k FaultKind) String() string { return faultNames[k] }
 
@@ -54,6 +56,15 @@ func (k FaultKind) String() string { return faultNames[k] }
 func (k FaultKind) noisy() bool {
 	switch k {
 	case OtherAddrs, SendFlaky, Deaf, LateTimers, Loss, OneWay, Corrupt:
+		return true
+	}
+	return false
+}
+
+// heard: whoever lives goes on hearing what the attacker hears.
+func (k FaultKind) heard() bool {
+	switch k {
+	case SetAdvskew, SetPreempt, SetState, Crash, Restart, Renumber, SendFails, Demotion, LateTimers, WallStep, Twice, Mixed, Slow, Attack:
 		return true
 	}
 	return false
@@ -96,7 +107,10 @@ func (s *Scenario) pickFaults(r random, shortest, longest int64, uneven bool) {
 	var enabled []FaultKind
 	share := pick[int64](r, 10, 30, 60)
 	for k := range faultKinds {
-		if r.chance(share) || k == SetAdvbase && uneven {
+		if s.Attentive && k != Attack && (!k.heard() || !r.chance(70)) {
+			continue
+		}
+		if r.chance(share) || k == Attack && s.Attentive || k == SetAdvbase && uneven {
 			enabled = append(enabled, k)
 		}
 	}
@@ -118,7 +132,10 @@ func (s *Scenario) pickFaults(r random, shortest, longest int64, uneven bool) {
 		if !s.suit(r, &f, shortest, uneven) {
 			continue
 		}
-		if f.Kind.mayStay() && r.chance(10) {
+		if s.Attentive && (f.Kind == Crash || f.Kind == Restart) {
+			f.N, f.For = 0, forever // nobody misses what the attacker hears and comes back
+			s.Calm = max(s.Calm, f.At)
+		} else if f.Kind.mayStay() && r.chance(10) {
 			f.For = forever
 			s.Calm = max(s.Calm, f.At)
 		} else {
@@ -145,8 +162,15 @@ func (s *Scenario) suit(r random, f *Fault, shortest int64, uneven bool) bool {
 		f.For, f.N = 0, int64(vhost.Advbase)+r.below(6)
 	case SetPreempt, SetState:
 		f.For, f.N = 0, r.below(2)
-	case Crash, SendFails, Sleep, PeerCrash:
+	case Crash, Sleep, PeerCrash:
 		f.N = r.below(2)
+	case Attack:
+		f.At += 2 * second
+		if f.N = r.below(16); s.Attentive {
+			f.N &^= Interferes
+		}
+	case SendFails:
+		f.N = r.below(6)
 	case Demotion:
 		f.N = r.between(1, 3)
 	case LateTimers:
@@ -200,7 +224,7 @@ func (w *World) end(n int) {
 
 // inflict begins (by 1) or ends (by -1) a fault.
 func (w *World) inflict(f *Fault, by int) {
-	if f.Kind.noisy() {
+	if f.Kind.noisy() || f.Kind == Attack && !w.scenario.harmless(f) {
 		w.noise += by
 	}
 	w.quietSince = w.now
@@ -215,6 +239,11 @@ func (w *World) inflict(f *Fault, by int) {
 	switch {
 	case f.Kind >= PeerCrash:
 		w.inflictPeer(w.stations[f.Host].peer, f, by)
+	case f.Kind == Attack:
+		w.network()
+		if by > 0 {
+			w.attack(w.active[len(w.active)-1])
+		}
 	case f.Kind >= Loss:
 		w.network()
 	default:
@@ -239,7 +268,7 @@ func (w *World) inflictPeer(p *peer, f *Fault, by int) {
 func (w *World) network() {
 	for n := range w.lans {
 		l := &w.lans[n]
-		l.loss, l.twice, l.corrupt, l.echo, l.mixed, l.delay = 0, 0, 0, 0, false, l.usual
+		l.loss, l.twice, l.corrupt, l.echo, l.mixed, l.delay, l.interferes = 0, 0, 0, 0, false, l.usual, 0
 		clear(l.side)
 		clear(l.cut)
 	}
@@ -259,6 +288,10 @@ func (w *World) network() {
 			l.mixed = true
 		case Slow:
 			l.delay = f.N
+		case Attack:
+			if f.N&Interferes != 0 {
+				l.interferes = max(l.interferes, f.At+f.For)
+			}
 		case OneWay:
 			l.cut[f.Host*len(w.stations)+int(f.N)] = 1
 		case Partition:
@@ -317,8 +350,12 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 		h.renumbered += by
 		h.relink()
 	case SendFails:
-		h.sendFails += by
-		h.probeFails += by * int(f.N)
+		for family := range h.sendFails {
+			if f.N>>1 != int64(2-family) { // 0: over both, 1: IPv4, 2: IPv6
+				h.sendFails[family] += by
+				h.probeFails[family] += by * int(f.N&1)
+			}
+		}
 	case SendFlaky:
 		h.flaky += by
 	case NoLink:
@@ -357,8 +394,35 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 			h.rearm()
 		}
 	case WallStep:
-		h.wall += f.N
+		h.do(func() {
+			if h.wall += f.N; f.N < 0 {
+				h.track.step++ // harmless while the process lives; the next one begins at the wall clock
+			}
+		})
+	case Snapshot:
+		h.goBack(f, by)
 	}
+}
+
+// goBack takes a snapshot of a host (by 1), or restores it (by -1). A host that is down or asleep then is as it was all the same; it comes back later.
+func (h *host) goBack(f *Fault, by int) {
+	if by > 0 {
+		if h.saved == nil {
+			h.saved = map[*Fault]snapshot{}
+		}
+		h.saved[f] = h.snapshot()
+		return
+	}
+	h.do(func() {
+		was := h.up
+		if was {
+			h.crash()
+		}
+		h.restore(h.saved[f])
+		if was {
+			h.boot(false)
+		}
+	})
 }
 
 // stop crashes or ends a host's process, and starts it again.

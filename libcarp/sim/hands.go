@@ -29,7 +29,7 @@ func (h *host) work(gen uint32) {
 			return
 		}
 		if !c.link {
-			if h.sendFails == 0 && !(c.lan == h.plan.FlapLAN && h.linkDown+h.linkGone > 0) {
+			if h.sendFails[familyOf(c.packet)] == 0 && !(c.lan == h.plan.FlapLAN && h.linkDown+h.linkGone > 0) {
 				h.w.transmit(h.id, &h.w.lans[c.lan], c.packet)
 			}
 			return
@@ -71,7 +71,7 @@ func (h *host) retry(gen uint32) {
 func (h *host) shutdown() {
 	h.feed(&engine.Shutdown{Clock: h.clock()})
 	for _, c := range h.hands {
-		if !c.link && h.sendFails == 0 && !(c.lan == h.plan.FlapLAN && h.linkDown+h.linkGone > 0) {
+		if !c.link && h.sendFails[familyOf(c.packet)] == 0 && !(c.lan == h.plan.FlapLAN && h.linkDown+h.linkGone > 0) {
 			h.w.transmit(h.id, &h.w.lans[c.lan], c.packet)
 		}
 	}

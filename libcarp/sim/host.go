@@ -42,8 +42,9 @@ type host struct {
 	woken   engine.Instant
 
 	// What faults did to it, counted, since they may overlap.
-	downs, linkDown, linkGone, renumbered, sendFails, probeFails, flaky, noLinks, deaf int
-	late                                                                               int64 // how late a tick may be
+	downs, linkDown, linkGone, renumbered, flaky, noLinks, deaf int
+	sendFails, probeFails                                       [2]int // over IPv4 and IPv6
+	late                                                        int64  // how late a tick may be
 
 	carps   []carp
 	byVhost []int // place in carps, -1
@@ -51,10 +52,12 @@ type host struct {
 	before  []engine.NodeView
 	stats   config.Stats
 	links   []config.Link
-	manual  int    // the demotion set by hand
-	stamp   uint64 // the time in the last counter that was sent
+	manual  int // the demotion set by hand
 
 	memories map[memoryKey]*engine.Memory // they outlive the engine
+	track    track
+	saved    map[*Fault]snapshot
+	frame    *frame // that is heard now
 
 	outcome []engine.Sent
 	packet  engine.Packet
@@ -74,11 +77,15 @@ type carp struct {
 	sent    engine.Instant // when the last advert was sent
 	tie     tieCount
 
-	failures, successes int // of sending, in a row
-	flaps               int // takeovers from a master that was heard, while adverts alone fail, since the last fault
+	failures, successes [2]int         // of sending over a family, in a row
+	heard4              engine.Instant // when an advert over IPv4 was last accepted; 0: never
+	flaps               int            // takeovers from a master that was heard, while adverts alone fail, since the last fault
 
-	counters [16][8]byte // that were sent last
-	counted  int
+	sentCounters
+	recent    recent              // when adverts of ours were accepted
+	delivered history             // counters of adverts, whatever became of them
+	all       map[uint64]struct{} // of them, where there is an attacker
+	lifts     []lift              // by station
 
 	downs, strangers, extra int // counted faults: down, other pass phrase, other addresses
 
@@ -147,15 +154,20 @@ func (h *host) boot(first bool) {
 	h.engine = engine.New(h.machine, newRandom(h.w.random.src.Uint64(), h.w.random.src.Uint64()).src, h.memory)
 	h.armed, h.pending, h.hands, h.handsFree, h.outcome = 0, false, nil, 0, h.outcome[:0]
 	h.tickGen++
-	h.stats, h.woken, h.retrying, h.stamp = config.Stats{}, 0, false, 0
+	h.stats, h.woken, h.retrying = config.Stats{}, 0, false
+	h.begins()
 	for n := range h.carps {
 		c := &h.carps[n]
 		c.answers, c.reset, c.sent, h.broken[n] = false, h.local(), h.local(), false
-		c.failures, c.successes = 0, 0
+		c.failures, c.successes, c.heard4 = [2]int{}, [2]int{}, 0
 	}
 	h.nodes = h.engine.Nodes(h.nodes[:0])
 	h.feed(&engine.Links{Clock: h.clock(), Links: h.makeLinks()})
 	if first {
+		h.sysctl("replay", h.w.mischief.replay(h))
+		if h.w.scenario.DemoteSkew {
+			h.sysctl("demoteskew", 1)
+		}
 		if h.plan.Preempt {
 			h.sysctl("preempt", 1)
 		}
@@ -185,11 +197,12 @@ func (h *host) crash() {
 	}
 }
 
-// reboot sets the monotonic clock back, as a reboot does and a new process does not.
+// reboot sets the monotonic clock back and loses the memory, as a reboot does and a new process does not.
 func (h *host) reboot() {
 	wall := h.wall + int64(h.local())/millisecond
 	h.epoch, h.base = h.w.now, engine.Instant(second)
 	h.wall = wall - int64(h.base)/millisecond
+	h.forgets()
 }
 
 // makeLinks returns the host's interfaces: em0 on the first LAN, and so on.
@@ -208,11 +221,16 @@ func (h *host) makeLinks() []config.Link {
 			if n == h.plan.FlapLAN && h.renumbered > 0 {
 				addr[3] ^= 0x80
 			}
-			l.Addrs = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n), addr[2], addr[3]}), 16)}
+			l.Addrs = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n), addr[2], addr[3]}), 16), netip.PrefixFrom(linkLocal(addr), 64)}
 		}
 		h.links = append(h.links, l)
 	}
 	return slices.Clone(h.links)
+}
+
+// linkLocal is a station's IPv6 address on every LAN. Its order among others is not that of the IPv4 address.
+func linkLocal(addr [4]byte) netip.Addr {
+	return netip.AddrFrom16([16]byte{0xfe, 0x80, 14: addr[3] ^ 0x55, 15: addr[2]})
 }
 
 // relink tells the engine of the interfaces as they are now.
@@ -300,14 +318,14 @@ func (h *host) hear(i int32) {
 	f := &h.w.frames[i]
 	p := &h.packet
 	p.Clock, p.Carpdev = h.clock(), f.lan+2
-	if f.buf[0]>>4 == 6 {
-		p.Src, p.Dst = netip.AddrFrom16([16]byte(f.buf[8:24])), netip.AddrFrom16([16]byte(f.buf[24:40]))
-		p.TTL, p.Payload = int(f.buf[7]), f.buf[40:f.size]
-	} else {
-		p.Src, p.Dst = netip.AddrFrom4([4]byte(f.buf[12:16])), netip.AddrFrom4([4]byte(f.buf[16:20]))
-		p.TTL, p.Payload = int(f.buf[8]), f.buf[wire.IPv4Header:f.size]
+	p.Src, p.TTL, p.Payload = f.parts()
+	p.Dst = wire.GroupIPv4
+	if f.six() {
+		p.Dst = wire.GroupIPv6
 	}
+	h.frame = f
 	h.feed(p)
+	h.frame = nil
 	h.w.release(i)
 }
 
@@ -339,6 +357,7 @@ func (h *host) feed(ev engine.Event) {
 
 func (h *host) step(ev engine.Event) {
 	now := h.local()
+	h.tell()
 	var effects []engine.Effect
 	if h.w.mischief == Honest {
 		effects = h.engine.Step(now, ev)
@@ -394,20 +413,23 @@ func (h *host) carryOut(f engine.Effect) {
 			h.chore(chore{carp: n, lan: f.Carpdev - 2, packet: slices.Clone(f.Packet)})
 			return
 		}
-		errno := config.OK
+		errno, family := config.OK, familyOf(f.Packet)
 		switch {
-		case h.sendFails > 0:
+		case h.sendFails[family] > 0:
 			errno = config.ENOMEM
 		case h.flaky > 0 && h.w.random.chance(50):
 			errno = config.EIO
 		}
-		h.outcome = append(h.outcome, engine.Sent{Carp: f.Carp, Errno: errno})
+		h.outcome = append(h.outcome, engine.Sent{Carp: f.Carp, IPv6: family == 1, Errno: errno})
 		if errno == config.OK {
 			h.w.transmit(h.id, &h.w.lans[f.Carpdev-2], f.Packet)
 		}
 	case *engine.Probe:
-		errno := config.OK
-		if h.probeFails > 0 || h.flaky > 0 && h.w.random.chance(50) {
+		errno, family := config.OK, 0
+		if f.IPv6 {
+			family = 1
+		}
+		if h.probeFails[family] > 0 || h.flaky > 0 && h.w.random.chance(50) {
 			errno = config.EIO
 		}
 		h.outcome = append(h.outcome, engine.Sent{Carp: f.Carp, IPv6: f.IPv6, Errno: errno})
@@ -456,7 +478,21 @@ func (h *host) wake() {
 	h.rearm()
 }
 
-// heard reports whether the host takes part: others hear it and it hears them.
+// familyOf returns 0 for a packet of IPv4, 1 for one of IPv6.
+func familyOf(packet []byte) int {
+	if packet[0]>>4 == 6 {
+		return 1
+	}
+	return 0
+}
+
+// sends reports whether a carp's adverts come out over one family at least.
+func (h *host) sends(n int) bool {
+	v := &h.w.scenario.VHosts[h.carps[n].vhost]
+	return v.has(0) && h.sendFails[0] == 0 || v.has(1) && h.sendFails[1] == 0
+}
+
+// takesPart reports whether the host takes part: others hear it and it hears them.
 func (h *host) takesPart(n int) bool {
-	return h.up && h.asleep == 0 && h.sendFails == 0 && h.machine.Sysctl.Allow != 0 && h.nodes[n].State != engine.Init
+	return h.up && h.asleep == 0 && h.sends(n) && h.machine.Sysctl.Allow != 0 && h.nodes[n].State != engine.Init
 }

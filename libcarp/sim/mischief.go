@@ -13,21 +13,23 @@ type Mischief int
 
 // The mischiefs.
 const (
-	Honest    Mischief = iota
-	Sluggish           // its timer never rings
-	Hasty              // its timer rings early, and it is told that it is time
-	Deafened           // it hears nothing
-	Misread            // it reads advskew 0 in every advert
-	Liar               // it says another demotion than it decides by
-	Backwards          // its effects come in the opposite order
-	Forgetful          // it never learns that a send went well
-	Gullible           // a refused packet restarts its timers
-	Stubborn           // peers never yield
-	Idle               // peers never take over
+	Honest     Mischief = iota
+	Sluggish            // its timer never rings
+	Hasty               // its timer rings early, and it is told that it is time
+	Deafened            // it hears nothing
+	Misread             // it reads advskew 0 in every advert
+	Liar                // it says another demotion than it decides by
+	Backwards           // its effects come in the opposite order
+	Forgetful           // it never learns that a send went well
+	Gullible            // a refused packet restarts its timers
+	Credulous           // it has net.inet.carp.replay 0, whatever the others have
+	Suspicious          // it has 2
+	Stubborn            // peers never yield
+	Idle                // peers never take over
 	mischiefs
 )
 
-var mischiefNames = [mischiefs]string{"honest", "sluggish", "hasty", "deafened", "misread", "liar", "backwards", "forgetful", "gullible", "stubborn", "idle"}
+var mischiefNames = [mischiefs]string{"honest", "sluggish", "hasty", "deafened", "misread", "liar", "backwards", "forgetful", "gullible", "credulous", "suspicious", "stubborn", "idle"}
 
 func (m Mischief) String() string { return mischiefNames[m] }
 
@@ -45,6 +47,17 @@ func (m Mischief) ring(h *host, at int64) int64 {
 		return at - haste
 	}
 	return at
+}
+
+// replay returns what the host's net.inet.carp.replay is set to.
+func (m Mischief) replay(h *host) int {
+	switch {
+	case Credulous.on(h):
+		return 0
+	case Suspicious.on(h):
+		return 2
+	}
+	return h.w.scenario.Replay
 }
 
 // step stands in for the engine's Step.

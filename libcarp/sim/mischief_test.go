@@ -7,7 +7,7 @@ func TestMischief(t *testing.T) {
 	rules := [mischiefs]string{
 		Sluggish: "takeover and adverts in time", Hasty: "no change without a cause", Deafened: "two masters", Misread: "preempt, demote, yield",
 		Liar: "what is said is what is decided by", Backwards: "effects", Forgetful: "every cause of demotion can be undone",
-		Gullible: "a refused packet changes counters alone", Stubborn: "two masters", Idle: "no master",
+		Gullible: "a refused packet changes counters alone", Credulous: "a recorded advert is refused", Suspicious: "a live peer is not refused", Stubborn: "two masters", Idle: "no master",
 	}
 	for m := Honest + 1; m < mischiefs; m++ {
 		found := map[string]int{}

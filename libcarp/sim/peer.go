@@ -21,6 +21,8 @@ type Dialect struct {
 	Lower      bool   // of two equal masters the lower address stays, read as a little-endian word, and the other sends a parting advert; else both yield
 	OwnSource  bool   // drops what comes from its own address
 	NeedsBase  bool   // cannot do advbase 0
+	SendsIPv6  bool   // adverts over both families each interval
+	HearsIPv6  bool
 }
 
 type skewer func(skew, demotion int64) int64
@@ -36,9 +38,9 @@ func suppressed(skew, demotion int64) int64 {
 
 // The dialects.
 var (
-	OpenBSD = &Dialect{Name: "OpenBSD", Cookie: true, DemoteByte: true, DemoteSkew: asIs, BowsOut: true}
-	FreeBSD = &Dialect{Name: "FreeBSD", DemoteSkew: added, OldDown: true, NeedsBase: true}
-	NetBSD  = &Dialect{Name: "NetBSD", DemoteSkew: suppressed, BowsOut: true, OldDown: true, NeedsBase: true}
+	OpenBSD = &Dialect{Name: "OpenBSD", Cookie: true, DemoteByte: true, DemoteSkew: asIs, BowsOut: true, SendsIPv6: true, HearsIPv6: true}
+	FreeBSD = &Dialect{Name: "FreeBSD", DemoteSkew: added, OldDown: true, NeedsBase: true, SendsIPv6: true, HearsIPv6: true}
+	NetBSD  = &Dialect{Name: "NetBSD", DemoteSkew: suppressed, BowsOut: true, OldDown: true, NeedsBase: true, HearsIPv6: true}
 	UCARP   = &Dialect{Name: "UCARP", DemoteSkew: suppressed, OldDown: true, Lower: true, OwnSource: true, NeedsBase: true}
 )
 
@@ -54,7 +56,7 @@ type peer struct {
 	lan  int
 	vhid uint8
 	auth *wire.Auth
-	src  netip.Addr
+	src  [2]netip.Addr // over IPv4 and over IPv6
 
 	base, skew, demotion int64
 	preempt              bool
@@ -71,7 +73,8 @@ type peer struct {
 func (w *World) addPeer(p *PeerPlan) {
 	v := &w.scenario.VHosts[p.VHost]
 	q := &peer{Dialect: p.Dialect, w: w, id: int32(len(w.stations)), plan: p, lan: v.LAN, vhid: v.VHID, base: int64(v.Advbase), skew: int64(p.Advskew), preempt: p.Preempt}
-	q.src = netip.AddrFrom4([4]byte{10, byte(v.LAN), p.Addr[2], p.Addr[3]})
+	q.src[0] = netip.AddrFrom4([4]byte{10, byte(v.LAN), p.Addr[2], p.Addr[3]})
+	q.src[1] = linkLocal(p.Addr)
 	pass := v.Pass
 	if p.Stranger {
 		pass = "another"
@@ -188,6 +191,14 @@ func (p *peer) demote(by int64) {
 }
 
 func (p *peer) advertise(c claim) {
+	for f := range p.src {
+		if p.w.scenario.VHosts[p.plan.VHost].has(f) && (f == 0 || p.SendsIPv6) {
+			p.advertiseOver(f, c)
+		}
+	}
+}
+
+func (p *peer) advertiseOver(family int, c claim) {
 	switch {
 	case p.Cookie:
 	case p.heard:
@@ -199,21 +210,27 @@ func (p *peer) advertise(c claim) {
 		Version: wire.Version, Type: wire.Type, Authlen: wire.Authlen, VHID: p.vhid,
 		Advbase: c.base, Advskew: c.skew, Demote: c.demote, Counter: p.counter, HMAC: p.auth.Sum(p.counter),
 	}
-	var b [wire.IPv4Header + wire.Size]byte
-	p.id16++
-	wire.MarshalIPv4(b[:], p.id16, p.src, wire.GroupIPv4)
-	ad.Marshal(b[wire.IPv4Header:])
-	p.w.transmit(p.id, &p.w.lans[p.lan], b[:])
+	var b [wire.IPv6Header + wire.Size]byte
+	header := wire.IPv4Header
+	if family == 1 {
+		header = wire.IPv6Header
+		wire.MarshalIPv6(b[:], p.src[1], wire.GroupIPv6)
+	} else {
+		p.id16++
+		wire.MarshalIPv4(b[:], p.id16, p.src[0], wire.GroupIPv4)
+	}
+	ad.Marshal(b[header:])
+	p.w.transmit(p.id, &p.w.lans[p.lan], b[:header+wire.Size])
 }
 
-// receive judges a frame: IPv4 alone.
+// receive judges a frame.
 func (p *peer) receive(f *frame) {
-	if p.state == engine.Init || f.size < wire.IPv4Header || f.buf[0]>>4 != 4 || f.buf[8] != wire.TTL {
+	src, ttl, payload := f.parts()
+	if p.state == engine.Init || ttl != wire.TTL || src.Is6() && !p.HearsIPv6 {
 		return
 	}
-	ad, err := wire.Parse(f.buf[wire.IPv4Header:f.size])
-	src := netip.AddrFrom4([4]byte(f.buf[12:16]))
-	if err != nil || ad.VHID != p.vhid || ad.Version != wire.Version || p.OwnSource && src == p.src || !p.auth.Verify(&ad) {
+	ad, err := wire.Parse(payload)
+	if err != nil || ad.VHID != p.vhid || ad.Version != wire.Version || p.OwnSource && src == p.src[0] || !p.auth.Verify(&ad) {
 		return
 	}
 	if p.Cookie && ad.Counter == p.counter {
@@ -239,7 +256,7 @@ func (p *peer) receive(f *frame) {
 	case peer.demote < own.demote, peer.demote == own.demote && own.units() > peer.units():
 		p.yield()
 	case peer.demote == own.demote && own.units() == peer.units():
-		if !p.Lower || littleEndian(src) < littleEndian(p.src) {
+		if !p.Lower || littleEndian(src) < littleEndian(p.src[0]) {
 			p.yield()
 		}
 	}

@@ -4,13 +4,14 @@ package sim
 type kind uint8
 
 const (
-	deliver    kind = iota // a frame reaches a station
-	tick                   // a host's timer, late or not
-	peerTimer              // a peer's
-	handsWork              // the next thing that a host's hands have to do is done
-	retryLinks             // a host tries again to make the links that could not be made
-	watch                  // a host must have acted by now
-	audit                  // look at a virtual host as a whole
+	deliver      kind = iota // a frame reaches a station
+	tick                     // a host's timer, late or not
+	peerTimer                // a peer's
+	handsWork                // the next thing that a host's hands have to do is done
+	retryLinks               // a host tries again to make the links that could not be made
+	watch                    // a host must have acted by now
+	attackGoesOn             // the attacker sends
+	audit                    // look at a virtual host as a whole
 	faultBegins
 	faultEnds
 	boot   // a station starts for the first time

@@ -8,11 +8,15 @@ import (
 
 // A Result is how a scenario ended.
 type Result struct {
-	Violation *Violation // nil: every rule held
-	Hash      uint64
-	Events    uint64 // adverts sent and delivered, outcomes of sends, ticks
-	Accepted  uint64 // adverts that our hosts accepted
-	Time      int64  // simulated, in nanoseconds
+	Violation  *Violation // nil: every rule held
+	Hash       uint64
+	Events     uint64 // adverts sent and delivered, outcomes of sends, ticks
+	Accepted   uint64 // adverts that our hosts accepted
+	Refused    uint64 // first-delivered adverts of live hosts that our hosts refused before these had heard them
+	Crowded    uint64 // the same in a crowd
+	Coincident uint64 // and for a counter of their own
+	Attacks    uint64 // packets that the attacker sent
+	Time       int64  // simulated, in nanoseconds
 }
 
 // Run runs a scenario. The trace may be nil.
@@ -21,7 +25,10 @@ func Run(s *Scenario, mischief Mischief, trace func(at int64, line string)) Resu
 	w.Trace, w.mischief = trace, mischief
 	w.run(s.Calm)
 	w.settle()
-	return Result{w.failure, w.hash, w.Events, w.accepted, w.now}
+	return Result{
+		Violation: w.failure, Hash: w.hash, Events: w.Events, Accepted: w.accepted, Refused: w.refused, Crowded: w.crowded, Coincident: w.coincident,
+		Attacks: w.tape.sent, Time: w.now,
+	}
 }
 
 // settle lets the cluster come to rest after the last fault, and sees that it does: within the protocol's bound the one right master, and
@@ -78,7 +85,7 @@ func (w *World) settle() {
 // failing reports whether a host still believes that it cannot send.
 func (w *World) failing() bool {
 	for id := range w.stations {
-		if h := w.stations[id].host; h != nil && h.up && slices.ContainsFunc(h.nodes, func(n engine.NodeView) bool { return n.Failing[0] }) {
+		if h := w.stations[id].host; h != nil && h.up && slices.ContainsFunc(h.nodes, func(n engine.NodeView) bool { return n.Failing != [2]bool{} }) {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
 
 	"carp/libcarp/wire"
 )
@@ -48,8 +49,14 @@ type World struct {
 	quietSince int64 // when anything changed last of what the hosts are judged by
 	lastFault  int64 // when the last fault began or ended
 
-	mischief Mischief
-	accepted uint64 // adverts accepted by our hosts
+	mischief   Mischief
+	accepted   uint64 // adverts accepted by our hosts
+	refused    uint64 // first-delivered adverts of live hosts that were refused for their clocks
+	coincident uint64 // those that had a counter of the receiver's
+	crowded    uint64 // those that were refused in a crowd
+	tape       tape
+	recording  bool // there is an attacker
+	agree      bool // the clocks of all hosts are close to each other, and stay so
 }
 
 // A station is a host of ours or a peer.
@@ -64,11 +71,27 @@ type frame struct {
 	size int
 	lan  int
 	refs int
+
+	from    int32 // the station that sent it
+	sent    int64
+	step    uint32 // of its track
+	damaged bool
+	attack  bool // sent by the attacker
 }
+
+// parts returns what the IP header says, and what follows it.
+func (f *frame) parts() (src netip.Addr, ttl int, payload []byte) {
+	if f.six() {
+		return netip.AddrFrom16([16]byte(f.buf[8:24])), int(f.buf[7]), f.buf[wire.IPv6Header:f.size]
+	}
+	return netip.AddrFrom4([4]byte(f.buf[12:16])), int(f.buf[8]), f.buf[wire.IPv4Header:f.size]
+}
+
+func (f *frame) six() bool { return f.buf[0]>>4 == 6 }
 
 // newWorld makes a world of which nothing has happened yet.
 func newWorld(s *Scenario) *World {
-	w := &World{scenario: s, random: newRandom(s.Seed, 2), hash: 14695981039346656037}
+	w := &World{scenario: s, random: newRandom(s.Seed, 2), hash: 14695981039346656037, agree: s.agreeing()}
 	for n := range s.LANs {
 		w.lans = append(w.lans, newLAN(n, len(s.Hosts)+len(s.Peers), s))
 	}
@@ -86,6 +109,7 @@ func newWorld(s *Scenario) *World {
 	}
 	for n, f := range s.Faults {
 		if !f.off {
+			w.recording = w.recording || f.Kind == Attack
 			w.push(f.At, faultBegins, int32(n), 0, 0)
 			if f.For > 0 && f.For < forever {
 				w.push(f.At+f.For, faultEnds, int32(n), 0, 0)
@@ -155,6 +179,8 @@ func (w *World) handle(it *item) {
 		w.stations[it.who].host.retry(it.gen)
 	case watch:
 		w.stations[it.who].host.watch(it.gen)
+	case attackGoesOn:
+		w.attack(int(it.who))
 	case audit:
 		v := &w.vhosts[it.who]
 		v.audit(w)
@@ -214,7 +240,8 @@ type lan struct {
 
 	// what is wrong with it, in percent
 	loss, twice, corrupt, echo int64
-	mixed                      bool // frames may overtake each other
+	mixed                      bool  // frames may overtake each other
+	interferes                 int64 // until when the attacker delays and drops; 0: he does not
 
 	side    []uint64 // which sides of the partitions each station is on
 	cut     []int8   // [from·stations+to] one-way cuts
@@ -232,6 +259,10 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 	w.Events++
 	w.mix(uint64(packet[len(packet)-wire.Size+2])<<16 | uint64(packet[len(packet)-wire.Size+4])<<8 | uint64(packet[len(packet)-1]))
 	i := w.newFrame(l.n, packet)
+	w.sign(i, from)
+	if w.recording {
+		w.tape.record(w.now, l.n, packet)
+	}
 	for _, to := range l.members {
 		if to == from {
 			if w.random.chance(l.echo) && w.stations[to].host != nil {
@@ -242,8 +273,12 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 		if l.side[from] != l.side[to] || l.cut[int(from)*len(w.stations)+int(to)] > 0 || w.random.chance(l.loss) {
 			continue
 		}
+		if w.interfered(l, to, i) {
+			continue
+		}
 		if w.random.chance(l.corrupt) {
 			j := w.newFrame(l.n, packet)
+			w.sign(j, from)
 			w.damage(&w.frames[j])
 			w.carry(from, to, l, j)
 			w.release(j)
@@ -255,6 +290,15 @@ func (w *World) transmit(from int32, l *lan, packet []byte) {
 		}
 	}
 	w.release(i)
+}
+
+// sign takes note of whose frame it is.
+func (w *World) sign(i, from int32) {
+	f := &w.frames[i]
+	f.from, f.sent, f.step, f.damaged, f.attack = from, w.now, 0, false, false
+	if h := w.stations[from].host; h != nil {
+		f.step = h.track.step
+	}
 }
 
 func (w *World) carry(from, to int32, l *lan, i int32) {
@@ -269,13 +313,14 @@ func (w *World) carry(from, to int32, l *lan, i int32) {
 
 // damage flips a bit or a few of the advert, cuts it short, or lowers its TTL.
 func (w *World) damage(f *frame) {
+	f.damaged = true
 	advert := f.buf[f.size-wire.Size : f.size]
 	switch w.random.below(8) {
 	case 0:
 		f.size -= int(1 + w.random.below(wire.Size))
 	case 1:
 		at := 8 // TTL
-		if f.buf[0]>>4 == 6 {
+		if f.six() {
 			at = 7
 		}
 		f.buf[at]--
