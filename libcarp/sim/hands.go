@@ -2,6 +2,9 @@ package sim
 
 import "carp/libcarp/engine"
 
+// handsTime is how long a chore takes at most.
+const handsTime = millisecond + 100*microsecond
+
 // A chore is what the hands of a host have to do.
 type chore struct {
 	carp   int
@@ -13,7 +16,7 @@ type chore struct {
 // chore gives the hands something to do. They take their time, and keep the order.
 func (h *host) chore(c chore) {
 	h.hands = append(h.hands, c)
-	h.handsFree = max(h.handsFree, h.w.now) + 100*microsecond + h.w.random.below(millisecond)
+	h.handsFree = max(h.handsFree, h.w.now) + handsTime - h.w.random.below(millisecond)
 	h.w.push(h.handsFree, handsWork, h.id, 0, h.gen)
 }
 
