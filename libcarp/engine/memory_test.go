@@ -71,7 +71,7 @@ func TestRemembered(t *testing.T) {
 		most  int64
 	}{
 		{"sent", (*Memory).sent, (*Memory).hasSent, func(m *Memory) uint64 { return m.SentTotal }, 32},
-		{"accepted", (*Memory).accepted, (*Memory).hasAccepted, func(m *Memory) uint64 { return m.AcceptedTotal }, 32},
+		{"accepted", (*Memory).accepted, (*Memory).hasAccepted, func(m *Memory) uint64 { return m.AcceptedTotal }, 88},
 	} {
 		var m Memory
 		if c.has(&m, 0) {
