@@ -507,3 +507,92 @@ func TestDemoteSkew(t *testing.T) {
 	ours.must("sysctl-carp net.inet.carp.demoteskew=1")
 	l.within(8*time.Second, "ucarp is master", func() bool { return peer.hasAddress() && ours.status("carp0") == "backup" })
 }
+
+// Demoting a group moves its members alone, each of two groups counts, and who leaves one is demoted by it no longer.
+func TestGroups(t *testing.T) {
+	l := newLab(t)
+	a, b := l.host("a"), l.host("b")
+	for m, words := range map[*machine]string{a: fast, b: "advbase 0 advskew 50"} {
+		m.must("sysctl-carp -q net.inet.carp.preempt=1")
+		m.must("ifconfig-carp carp0 vhid 1 " + words + " 192.168.1.10/24")
+		m.must("ifconfig-carp carp1 vhid 2 " + words + " 192.168.1.20/24")
+	}
+	a.must("ifconfig-carp carp0 group web group db")
+	on := func(what string, first, second *machine) {
+		t.Helper()
+		other := map[*machine]*machine{a: b, b: a}
+		l.within(5*time.Second, what, func() bool {
+			return first.status("carp0") == "master" && other[first].status("carp0") == "backup" &&
+				second.status("carp1") == "master" && other[second].status("carp1") == "backup"
+		})
+	}
+	on("the better host has both", a, a)
+	a.must("ifconfig-carp -g web carpdemote 3")
+	on("web demoted", b, a)
+	a.must("ifconfig-carp -g db carpdemote 2")
+	a.must("ifconfig-carp -g web -carpdemote 3")
+	time.Sleep(time.Second)
+	on("db demoted, web no longer", b, a)
+	a.must("ifconfig-carp carp0 -group db")
+	on("not in db any more", a, a)
+	if r := a.do("ifconfig-carp -g db"); r.code != 1 || r.err != "ifconfig: db: SIOCGIFGATTR: No such file or directory\n" {
+		t.Errorf("a group without members: exit %d, %q", r.code, r.err)
+	}
+	a.must("ifconfig-carp carp0 -group carp")
+	a.must("ifconfig-carp -g carp carpdemote 5")
+	on("carp demoted, and carp0 is not in it", a, b)
+}
+
+// A running pair gets its first IPv6 address, another Ethernet address, unicast peers and many aliases, the backup first, and loses them again: clients
+// follow, and nobody moves but while only one of two has its peer.
+func TestChangesOfWhatIsShared(t *testing.T) {
+	l := newLab(t)
+	client := l.machine("client")
+	a, b := l.pair("advbase 0", "advskew 50", "advskew 250") // slow enough for a busy machine
+	a.becomes("master", 5*time.Second)
+	b.becomes("backup", 5*time.Second)
+	time.Sleep(time.Second)
+	both := func(line string) {
+		t.Helper()
+		for _, m := range []*machine{b, a} {
+			m.must("ifconfig-carp carp0 " + line)
+		}
+	}
+	stays := func(what string) {
+		t.Helper()
+		time.Sleep(time.Second)
+		if strings.Contains(a.readLog(), "MASTER -> ") || strings.Contains(b.readLog(), "-> MASTER") || a.status("carp0") != "master" || b.status("carp0") != "backup" {
+			t.Errorf("%s: somebody moved:\n%s\n%s", what, a.readLog(), b.readLog())
+		}
+	}
+	client.reaches("192.168.1.10", virtualMAC)
+	both("inet6 2001:db8:1::10/64")
+	stays("inet6")
+	client.reaches("2001:db8:1::10", virtualMAC)
+	const mac = "02:00:5e:10:00:01"
+	both("lladdr " + mac)
+	stays("lladdr")
+	for _, addr := range []string{"192.168.1.10", "2001:db8:1::10"} {
+		client.reaches(addr, mac)
+	}
+	both("lladdr 00:00:00:00:00:00")
+	stays("the usual lladdr")
+	for _, addr := range []string{"192.168.1.10", "2001:db8:1::10"} {
+		client.reaches(addr, virtualMAC)
+	}
+	both("-inet6")
+	stays("-inet6")
+	for _, m := range []*machine{b, a} { // more than there are lists remembered
+		for n := range 20 {
+			m.must(fmt.Sprintf("ifconfig-carp carp0 alias 192.168.1.%d/24", 100+n))
+		}
+		stays("aliases")
+	}
+	b.must("ifconfig-carp carp0 carppeer " + a.addr)
+	a.must("ifconfig-carp carp0 carppeer " + b.addr)
+	single := func() bool { return a.status("carp0") == "master" && b.status("carp0") == "backup" }
+	l.within(5*time.Second, "one master with peers", single)
+	both("-carppeer")
+	l.within(5*time.Second, "one master without them", single)
+	client.reaches("192.168.1.119", virtualMAC)
+}

@@ -146,12 +146,14 @@ type Plan struct {
 	Old       int      // of the sysctl set last, its old value
 	States    []string // the states asked for by hand, in order
 	Done      bool     // the same request was accepted before: nothing to do
+
+	groups map[string]*Group // before it, with what goes with their last members
 }
 
 // Undo returns the plan that puts an interface back as it was before p. Only changes of interfaces can fail after
 // they were committed, when the host refuses.
 func (p *Plan) Undo() Plan {
-	return Plan{Change: Change{Kind: p.Change.Kind, Name: p.Change.Name}, Interface: p.Before, Before: p.Interface}
+	return Plan{Change: Change{Kind: p.Change.Kind, Name: p.Change.Name}, Interface: p.Before, Before: p.Interface, groups: p.groups}
 }
 
 // requestsKept is how many request ids are remembered for each target. When an engine dies, as many clients as it may have had may ask
@@ -202,8 +204,8 @@ func (m *Machine) Refuse(ch Change, env Env) error {
 	return &Error{Errno: EPERM}
 }
 
-// Commit makes a plan the configuration. It reports whether a group went with its last member.
-func (m *Machine) Commit(p Plan) (groupGone bool) {
+// Commit makes a plan the configuration. It reports whether a group went with its last member, or came back with its demotion.
+func (m *Machine) Commit(p Plan) (groups bool) {
 	if p.Done {
 		return false
 	}
@@ -214,20 +216,26 @@ func (m *Machine) Commit(p Plan) (groupGone bool) {
 		} else {
 			m.Interfaces[p.Change.Name] = p.Interface
 		}
-		groupGone = m.dropGroups()
+		groups = m.matchGroups(p.groups)
 	case ForGroup:
 		m.Groups[p.Change.Name] = p.Group
 	case ForSysctl:
 		m.Sysctl, m.SysctlReqs = *p.Sysctl, p.Requests
 	}
-	return groupGone
+	return groups
 }
 
-// dropGroups forgets the groups that have no member any more, and reports whether there were any.
-func (m *Machine) dropGroups() bool {
-	before := len(m.Groups)
+// matchGroups forgets the groups that have no member any more, takes in those of before that have one again, and reports whether there were any.
+func (m *Machine) matchGroups(before map[string]*Group) (changed bool) {
+	had := len(m.Groups)
 	maps.DeleteFunc(m.Groups, func(name string, _ *Group) bool { return !m.HasGroup(name) })
-	return len(m.Groups) != before
+	changed = len(m.Groups) != had
+	for name, g := range before {
+		if m.Groups[name] == nil && m.HasGroup(name) {
+			m.Groups[name], changed = g, true
+		}
+	}
+	return changed
 }
 
 func (m *Machine) planSysctl(ch Change) (Plan, error) {
@@ -302,7 +310,7 @@ func (m *Machine) planInterface(ch Change, env Env) (Plan, error) {
 	if before != nil {
 		g.i = before.Clone()
 	}
-	p := Plan{Change: ch, Before: before}
+	p := Plan{Change: ch, Before: before, groups: maps.Clone(m.Groups)}
 	if before != nil && ch.ID != "" && slices.Contains(before.Requests, ch.ID) {
 		p.Interface, p.Done = before, true
 		return p, nil

@@ -331,6 +331,37 @@ func TestUndoOfPlan(t *testing.T) {
 	if len(m.Interfaces) != 0 {
 		t.Error("still there")
 	}
+	// With the last member goes what a group is demoted by, and comes back with him.
+	for _, s := range []string{"carp0: create; group web", "carp1: create; group lan"} {
+		if err := change(t, m, nil, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	demote := func(group string) {
+		p, err := m.Plan(Change{Kind: ForGroup, Name: group, Clauses: lines(t, "carpdemote 10")}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Commit(p)
+	}
+	demote("web")
+	demote("lan")
+	for _, words := range []string{"-group web", "destroy"} {
+		p, err := m.Plan(Change{Kind: ForInterface, Name: "carp0", Clauses: lines(t, words)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !m.Commit(p) || m.Groups["web"] != nil {
+			t.Errorf("%s: the group has not gone", words)
+		}
+		undo := p.Undo()
+		if !m.Commit(undo) || m.Groups["web"].Demotion() != 10 || m.Groups["lan"].Demotion() != 10 {
+			t.Errorf("%s: %v after it was undone", words, m.Groups)
+		}
+		if m.Commit(undo) {
+			t.Errorf("%s: it was undone twice", words)
+		}
+	}
 }
 
 func TestNames(t *testing.T) {

@@ -163,7 +163,7 @@ func (m *Machine) LoadGroups(cs []Clause) error {
 		}
 	}
 	m.Groups = groups
-	m.dropGroups()
+	m.matchGroups(nil)
 	return nil
 }
 

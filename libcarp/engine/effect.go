@@ -71,7 +71,7 @@ type PublishGroups struct{}
 // Persist tells that the engine itself has changed an interface's configuration: it has chosen a carpdev.
 type Persist struct{ Carp string }
 
-// PersistGroups tells that a group went with its last member, and its demotion with it.
+// PersistGroups tells that a group went with its last member, and its demotion with it, or came back when that was undone.
 type PersistGroups struct{}
 
 // Log is a message. Those above net.inet.carp.log are not made.

@@ -191,8 +191,7 @@ func (e *Engine) sentAdvert(now Instant, ev *Sent) {
 			e.logf(Warning, "%s: %s failed: %d", c.cfg.Name, sendFunction[f], ev.Errno)
 		}
 		o.successes = 0
-		// In INIT nothing more is sent, and nothing would tell when it works again.
-		if o.errors++; o.errors >= limit && !o.failing && c.running {
+		if o.errors++; o.errors >= limit && !o.failing {
 			e.fail(c, f, now)
 		}
 	}

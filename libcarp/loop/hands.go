@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"net/netip"
 	"sync"
 
 	"carp/libcarp/host"
@@ -16,12 +17,13 @@ type hands struct {
 
 	host host.Host
 	// What the work itself needs to remember; only the work touches it.
-	index map[string]int       // of the links
-	carps map[string]host.Carp // as last ensured, for trying again
+	index  map[string]int       // of the links
+	carps  map[string]host.Carp // as last ensured, for trying again
+	failed map[string]bool      // those of which that has failed
 }
 
 func newHands(h host.Host) *hands {
-	w := &hands{host: h, index: map[string]int{}, carps: map[string]host.Carp{}}
+	w := &hands{host: h, index: map[string]int{}, carps: map[string]host.Carp{}, failed: map[string]bool{}}
 	w.more = sync.NewCond(&w.mu)
 	return w
 }
@@ -68,15 +70,26 @@ func (w *hands) ensure(c host.Carp) error {
 	w.carps[c.Name] = c
 	index, err := w.host.Ensure(c)
 	if err != nil {
+		w.failed[c.Name] = true
 		return err
 	}
+	delete(w.failed, c.Name)
 	w.index[c.Name] = index
 	return nil
+}
+
+// announce tells the network of addresses, unless the link could not be made: what is not here is not told of. It runs as part of the work.
+func (w *hands) announce(c host.Carp, addrs []netip.Addr) error {
+	if w.failed[c.Name] {
+		return nil
+	}
+	return w.host.Announce(c, addrs)
 }
 
 // remove takes a link away. It runs as part of the work.
 func (w *hands) remove(name string) error {
 	delete(w.carps, name)
 	delete(w.index, name)
+	delete(w.failed, name)
 	return w.host.Remove(name)
 }

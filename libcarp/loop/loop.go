@@ -212,7 +212,7 @@ func (l *Loop) link(f engine.Effect) {
 	case *engine.Announce:
 		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Master: true}
 		l.hands.ask(func() {
-			if err := l.Host.Announce(c, f.Addrs); err != nil {
+			if err := l.hands.announce(c, f.Addrs); err != nil {
 				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
 			}
 		})

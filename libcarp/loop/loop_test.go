@@ -304,6 +304,9 @@ func TestRefusedByTheHost(t *testing.T) {
 	if s := b.status(); len(s.Addrs) != 1 || s.Link() != "master" {
 		t.Errorf("%+v", s)
 	}
+	if did := b.host.did(); slices.ContainsFunc(did, func(s string) bool { return strings.Contains(s, "192.168.1.11") }) {
+		t.Errorf("an address that is not here was announced: %q", did)
+	}
 }
 
 // Nobody is master without the address: a link that fails later makes INIT, and is tried again.
@@ -323,8 +326,15 @@ func TestLinkFailsLater(t *testing.T) {
 		return slices.ContainsFunc(b.logged, func(s string) bool { return strings.Contains(s, "carp0: device or resource busy") })
 	})
 	b.eventually("a bow-out", func() bool { return slices.Contains(b.host.did(), "send 255/255/0") })
+	announced := func() bool {
+		return slices.ContainsFunc(b.host.did(), func(s string) bool { return strings.HasPrefix(s, "announce") })
+	}
+	if announced() {
+		t.Errorf("announced without a link: %q", b.host.did())
+	}
 	b.refuse(nil)
 	b.eventually("master", func() bool { return b.status().Link() == "master" })
+	b.eventually("an announcement", announced)
 }
 
 // A carpdev that goes while the host cannot make the link, and comes back when it can, leaves nothing broken behind.

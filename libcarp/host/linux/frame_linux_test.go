@@ -137,7 +137,7 @@ func TestDerivedAddresses(t *testing.T) {
 		t.Error(g)
 	}
 	for mac, want := range map[config.MAC]string{config.VirtualMAC(1): "fe80::200:5eff:fe00:101", {2, 1, 2, 3, 4, 5}: "fe80::1:2ff:fe03:405"} {
-		if a := linkLocal(mac); a != netip.MustParseAddr(want) {
+		if a := mac.LinkLocal(); a != netip.MustParseAddr(want) {
 			t.Errorf("%s: %s, want %s", mac, a, want)
 		}
 	}

@@ -207,17 +207,12 @@ func (h *Host) create(c host.Carp) (netlink.Link, error) {
 
 // linkAddrs returns the addresses of a carp's link: the shared ones, and, where there is IPv6, the link-local address of its MAC.
 func linkAddrs(c host.Carp) []netip.Prefix {
-	own := netip.PrefixFrom(linkLocal(c.MAC), 64)
+	own := netip.PrefixFrom(c.MAC.LinkLocal(), 64)
 	if !slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() }) ||
 		slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr() == own.Addr() }) {
 		return c.Addrs
 	}
 	return append(slices.Clone(c.Addrs), own)
-}
-
-// linkLocal returns the link-local address that is made of a MAC (RFC 4291, appendix A).
-func linkLocal(m config.MAC) netip.Addr {
-	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
 }
 
 // address makes the link's addresses, which are have, those of want, adding before it removes so that a master always has one.
