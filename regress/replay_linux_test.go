@@ -191,8 +191,15 @@ func (at attack) run(t *testing.T, words string, interval, each time.Duration, f
 	}
 	masterDown := 3*interval + 3*50*time.Second/256
 	duration := 3 * masterDown
+	if !at.dead && !at.old {
+		duration = 2 * masterDown // over before the master has sent so much that it forgets what is played back to it
+	}
 	start := c.count()
 	dark := outage(t, client, duration, func() {
+		if !at.old { // a's last, so that it is remembered for as long as the attack goes on
+			heard := c.since(n, advertFrom(a.addr))
+			recorded = heard[len(heard)-1]
+		}
 		if at.dead {
 			a.cut()
 		}
