@@ -606,18 +606,18 @@ func (i *inspector) well() bool {
 // ends: after the end there is nothing left, and every master has said so.
 func (i *inspector) ends(d *decoder) {
 	i.t.Helper()
-	masters := 0
-	for _, s := range i.state {
+	masters := map[string]bool{}
+	for name, s := range i.state {
 		if s == Master {
-			masters++
+			masters[name] = true
 		}
 	}
 	for _, f := range i.step(d.now, &Shutdown{}) {
-		if s, ok := f.(*SendAdvert); ok && s.BowOut {
-			masters--
+		if s, ok := f.(*SendAdvert); ok && s.BowOut { // one for each family
+			delete(masters, s.Carp)
 		}
 	}
-	if masters != 0 || len(i.link) != 0 {
-		i.t.Fatalf("%d masters went without a word, links left: %v", masters, i.link)
+	if len(masters) != 0 || len(i.link) != 0 {
+		i.t.Fatalf("masters that went without a word: %v, links left: %v", masters, i.link)
 	}
 }
