@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,14 @@ func set[T any](t *testing.T, v *T, to T) {
 
 // newDir returns a state directory that does not exist yet.
 func newDir(t *testing.T) Dir { return Dir(filepath.Join(t.TempDir(), "carp")) }
+
+// mustBeElsewhere fails a test that could be skipped on other systems alone.
+func mustBeElsewhere(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS == "linux" {
+		t.Fatal("on Linux nothing is skipped")
+	}
+}
 
 // prepared returns a state directory with what Prepare makes.
 func prepared(t *testing.T) Dir {
