@@ -21,14 +21,14 @@ import (
 
 // runEngine is the engine process; it returns the exit code.
 func runEngine(args []string) int {
-	logs := newLogger(os.Stderr)
+	logs := openLog(os.Stderr, slices.Contains(args[2:], argStderr))
 	defer logs.close()
 	pause, err := time.ParseDuration(args[1])
 	if err == nil {
 		err = serve(statedir.Dir(args[0]), pause, slices.Contains(args[2:], argVerbose), slices.Contains(args[2:], argGate), logs)
 	}
 	if err != nil {
-		logs.printf("kernelsim: %v", err)
+		logs.log(engine.Err, fmt.Sprintf("kernelsim: %v", err))
 		return 1
 	}
 	return 0
@@ -61,7 +61,7 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	}
 	debug := func(string, ...any) {}
 	if verbose {
-		debug = logs.printf
+		debug = logs.debugf
 	}
 	h, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, gate, debug, logs.printf)
 	if err != nil {

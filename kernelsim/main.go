@@ -30,8 +30,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	check := flags.Bool("n", false, "")
 	verbose := flags.Bool("v", false, "")
 	noGate := flags.Bool("g", false, "")
+	toStderr := flags.Bool("e", false, "")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		fmt.Fprintln(stderr, "usage: kernelsim [-gnv] [-s dir]")
+		fmt.Fprintln(stderr, "usage: kernelsim [-egnv] [-s dir]")
 		return 1
 	}
 	if err := supported(); err != nil {
@@ -46,7 +47,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if *check {
 		return checkAll(statedir.Dir(path), stdout)
 	}
-	s := supervisor{dir: statedir.Dir(path), verbose: *verbose, noGate: *noGate, stderr: stderr}
+	s := supervisor{dir: statedir.Dir(path), verbose: *verbose, noGate: *noGate, toStderr: *toStderr}
 	if err := s.run(); err != nil {
 		fmt.Fprintf(stderr, "kernelsim: %v\n", err)
 		return 1

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -11,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"carp/libcarp/engine"
 	"carp/libcarp/statedir"
 )
 
@@ -31,6 +31,7 @@ const fdLast = 512
 // What an engine process is told after the state directory and the pause.
 const (
 	argVerbose = "-v"
+	argStderr  = "-e"
 	argGate    = "gate" // the supervisor has one
 )
 
@@ -48,11 +49,11 @@ const (
 // A supervisor holds what must outlive an engine, and keeps one running. It parses nothing from outside and never accepts
 // a connection.
 type supervisor struct {
-	dir     statedir.Dir
-	verbose bool
-	noGate  bool      // as if the kernel had no eBPF
-	stderr  io.Writer // of the engine too
-	logs    *logger
+	dir      statedir.Dir
+	verbose  bool
+	noGate   bool // as if the kernel had no eBPF
+	toStderr bool // log to standard error, whatever that is
+	logs     *logger
 
 	held   *statedir.Held
 	ctl    *os.File
@@ -73,8 +74,13 @@ func (s *supervisor) run() (err error) {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 
-	s.logs = newLogger(s.stderr)
+	s.logs = openLog(os.Stderr, s.toStderr)
 	defer s.logs.close()
+	defer func() {
+		if err != nil && s.logs.silent {
+			s.logs.log(engine.Err, fmt.Sprintf("kernelsim: %v", err))
+		}
+	}()
 	if s.held, err = statedir.Acquire(s.dir); err != nil {
 		return err
 	}
@@ -184,7 +190,10 @@ func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
 	if s.verbose {
 		cmd.Args = append(cmd.Args, argVerbose)
 	}
-	cmd.Stderr = s.stderr
+	if s.toStderr {
+		cmd.Args = append(cmd.Args, argStderr)
+	}
+	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{s.held.Lock, s.ctl, aliveR, readyW, s.record}
 	if s.gate != nil {
 		files, err := s.gate.Files()

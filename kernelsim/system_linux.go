@@ -21,6 +21,12 @@ func supported() error { return nil }
 // self is the program that runs, even when another one has its place on disk by now.
 func self() string { return "/proc/self/exe" }
 
+// isTerminal reports whether somebody may look at what is written there.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
 // confine keeps the pass phrases out of core dumps, and other users' debuggers away.
 func confine() error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {

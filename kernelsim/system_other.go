@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 
+	"golang.org/x/sys/unix"
+
 	"carp/libcarp/config"
 	"carp/libcarp/host"
 	"carp/libcarp/statedir"
@@ -17,6 +19,11 @@ import (
 func supported() error { return fmt.Errorf("no back end for %s yet", runtime.GOOS) }
 
 func self() string { return os.Args[0] }
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TIOCGETA)
+	return err == nil
+}
 
 func confine() error { return supported() }
 

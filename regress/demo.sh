@@ -58,7 +58,7 @@ done
 
 for h in a b; do
 	printf '%s# kernelsim &\n' $h
-	on $h kernelsim 2>"$tmp/$h.log" &
+	on $h kernelsim -e 2>"$tmp/$h.log" &
 	until [ -S "$tmp/$h/ctl" ]; do sleep 0.01; done # as long as it takes to type the next line
 	show $h ifconfig-carp carp0 vhid 1 192.168.1.10
 done

@@ -152,7 +152,7 @@ func (m *machine) start(args ...string) {
 		m.lab.t.Fatal(err)
 	}
 	defer log.Close()
-	m.sim = m.command(append([]string{"kernelsim"}, args...)...) // ip-netns(8) executes it: the pid is kernelsim's
+	m.sim = m.command(append([]string{"kernelsim", "-e"}, args...)...) // ip-netns(8) executes it: the pid is kernelsim's
 	m.sim.Stderr = log
 	if err := m.sim.Start(); err != nil {
 		m.lab.t.Fatal(err)
