@@ -6,6 +6,7 @@ package libcarp
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"carp/libcarp/config"
@@ -16,7 +17,10 @@ import (
 const DefaultDir = statedir.DefaultDir
 
 // A Conn is a way to the kernelsim of one state directory. It holds nothing open between calls.
-type Conn struct{ dir statedir.Dir }
+type Conn struct {
+	dir   statedir.Dir
+	await bool // CARP_AWAIT is set
+}
 
 // A Result is what a change that is in force answers.
 type Result struct {
@@ -32,20 +36,29 @@ func Dir() string {
 	return DefaultDir
 }
 
-// Open returns the Conn of a state directory. With an empty dir it is that of CARP_STATEDIR, else DefaultDir.
+// Open returns the Conn of a state directory. With an empty dir it is that of CARP_STATEDIR, else DefaultDir. If CARP_AWAIT is set,
+// its changes of an interface may name a carpdev that does not exist, or an address that no interface has the subnet of: kernelsim waits for them.
 func Open(dir string) *Conn {
 	if dir == "" {
 		dir = Dir()
 	}
-	return &Conn{statedir.Dir(dir)}
+	return &Conn{statedir.Dir(dir), os.Getenv("CARP_AWAIT") != ""}
 }
 
 // Change asks for all of ch, or nothing. When it returns without an error, the change is in force and survives every process of
 // ours. The error is a *config.Error when the request was refused.
-func (c *Conn) Change(ch config.Change) (Result, error) { return result(c.dir.Change(ch)) }
+func (c *Conn) Change(ch config.Change) (Result, error) { return result(c.dir.Change(c.awaiting(ch))) }
 
 // Check tells what Change would answer, and changes nothing.
-func (c *Conn) Check(ch config.Change) (Result, error) { return result(c.dir.Check(ch)) }
+func (c *Conn) Check(ch config.Change) (Result, error) { return result(c.dir.Check(c.awaiting(ch))) }
+
+// awaiting adds the word to the end, where it moves no clause that an error may name.
+func (c *Conn) awaiting(ch config.Change) config.Change {
+	if c.await && ch.Kind == config.ForInterface && len(ch.Clauses) > 0 {
+		ch.Clauses = append(slices.Clip(ch.Clauses), config.Clause{Word: config.Await})
+	}
+	return ch
+}
 
 func result(a statedir.Answer, err error) (Result, error) {
 	return Result{Old: a.Old, Remark: a.Remark}, err

@@ -27,6 +27,23 @@ func TestDir(t *testing.T) {
 	}
 }
 
+// The word goes to the end, where it moves no clause that an error names, and into the changes of interfaces alone.
+func TestAwait(t *testing.T) {
+	t.Setenv("CARP_AWAIT", "")
+	if got := Open("/d").awaiting(createVHID1); got.Has(config.Await) {
+		t.Errorf("%v", got)
+	}
+	t.Setenv("CARP_AWAIT", "1")
+	c, n := Open("/d"), len(createVHID1.Clauses)
+	if got := c.awaiting(createVHID1); len(got.Clauses) != n+1 || got.Clauses[n].Word != config.Await || len(createVHID1.Clauses) != n {
+		t.Errorf("%v", got)
+	}
+	demote := config.Change{Kind: config.ForGroup, Name: "carp", Clauses: []config.Clause{{Word: config.Demote, N: 1}}}
+	if got := c.awaiting(demote); got.Has(config.Await) {
+		t.Errorf("%v", got)
+	}
+}
+
 var createVHID1 = config.Change{Kind: config.ForInterface, Name: "carp0", Clauses: []config.Clause{
 	{Word: config.Create}, {Word: config.VHID, N: 1},
 }}

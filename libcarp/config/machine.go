@@ -121,6 +121,11 @@ type Change struct {
 	Clauses []Clause
 }
 
+// Has reports whether one of the change's clauses is of that word.
+func (ch *Change) Has(w Word) bool {
+	return slices.ContainsFunc(ch.Clauses, func(c Clause) bool { return c.Word == w })
+}
+
 // Env is what a merge has to know beyond the configuration. Without one (kernelsim does not run) what depends on the host's
 // interfaces is accepted, and looked up when kernelsim starts.
 type Env interface {
@@ -302,11 +307,12 @@ type merge struct {
 	i       *Interface // nil: does not exist (yet, any more)
 	states  []string
 	created bool
+	await   bool // see [Await]
 }
 
 func (m *Machine) planInterface(ch Change, env Env) (Plan, error) {
 	before := m.Interfaces[ch.Name]
-	g := merge{m: m, env: env}
+	g := merge{m: m, env: env, await: ch.Has(Await)}
 	if before != nil {
 		g.i = before.Clone()
 	}
@@ -329,6 +335,8 @@ func (m *Machine) planInterface(ch Change, env Env) (Plan, error) {
 
 func (g *merge) apply(name string, c Clause) Errno {
 	switch c.Word {
+	case Await:
+		return OK
 	case Create, Need:
 		return g.create(name, c.Word == Need)
 	case Destroy:
@@ -465,6 +473,7 @@ func (g *merge) carpdev(name string) Errno {
 	if g.env != nil {
 		l, ok := g.env.Link(name)
 		switch {
+		case !ok && g.await:
 		case !ok:
 			return EINVAL
 		case !l.Multicast:
@@ -526,11 +535,14 @@ func (g *merge) addAddr(p netip.Prefix) Errno {
 	}
 	if g.i.Carpdev == "" && g.env != nil {
 		parent, ok := g.env.Parent(addr)
-		if !ok || addr.Is6() && addr.IsLinkLocalUnicast() { // every interface has that subnet
+		ok = ok && !(addr.Is6() && addr.IsLinkLocalUnicast()) // every interface has that subnet
+		if !ok && !g.await {
 			return EADDRNOTAVAIL
 		}
-		if errno := g.carpdev(parent); errno != OK {
-			return errno
+		if ok {
+			if errno := g.carpdev(parent); errno != OK {
+				return errno
+			}
 		}
 	}
 	n := g.i.addrIndex(addr)

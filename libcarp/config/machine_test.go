@@ -129,6 +129,15 @@ func TestPlanInterface(t *testing.T) {
 		{`carp0: description "` + strings.Repeat("x", 63) + `"`, OK, 0},
 		{`carp0: description "` + strings.Repeat("x", 64) + `"`, ENAMETOOLONG, 0},
 		{"carp0: carpdemote 1", EINVAL, 0},
+		{"carp0: carpdev nope; await", OK, 0},
+		{"carp0: carpdev carp1; await", EINVAL, 0},
+		{"carp0: carpdev lo; await", EINVAL, 0}, // it is there, and will not do
+		{"carp5: create; vhid 1; carpdev nope; await", OK, 0},
+		{"carp5: create; alias 172.16.0.1/24; await", OK, 0},
+		{"carp5: create; alias fe80::1/64; await", OK, 0},
+		{"carp5: create; vhid 1; alias 192.168.1.5/24; await", EINVAL, 2},
+		{"carp0: destroy; await", OK, 0},
+		{"carp9: vhid 1; await", ENXIO, 0},
 	} {
 		m := NewMachine()
 		if err := change(t, m, env{}, "carp0: create; carpdev em0; vhid 1; alias 192.168.1.10/24"); err != nil {

@@ -37,6 +37,7 @@ const (
 	Demote
 	Undemote
 
+	Await     // what the words of the change need and is not there yet, a carpdev or a subnet, is waited for
 	Need      // create, unless it exists: what ifconfig does without being asked
 	DelFirst  // remove the first address of the family; there must be one
 	DropFirst // the same, where there may be none: what goes before an address without alias
@@ -93,6 +94,7 @@ var words = []wordInfo{
 	{LeaveGroup, "-group", name, 0, 0},
 	{Demote, "carpdemote", number, 0, 128},
 	{Undemote, "-carpdemote", number, 0, 128},
+	{Await, "await", none, 0, 0},
 	{Need, "need", none, 0, 0},
 	{DelFirst, "delete-first", family, 0, 0},
 	{DropFirst, "drop-first", family, 0, 0},

@@ -28,7 +28,7 @@ func TestParseClause(t *testing.T) {
 		words string
 		err   string // "" if it is read, and printed as it was
 	}{
-		{"create", ""}, {"destroy", ""}, {"up", ""}, {"down", ""}, {"need", ""},
+		{"create", ""}, {"destroy", ""}, {"up", ""}, {"down", ""}, {"need", ""}, {"await", ""},
 		{"vhid 1", ""}, {"vhid 255", ""}, {"vhid 0", "vhid 0: too small"}, {"vhid 256", "vhid 256: too large"}, {"vhid x", "vhid x: invalid"},
 		{"advbase 0", ""}, {"advbase 254", ""}, {"advbase 255", "advbase 255: too large"},
 		{"advskew 0", ""}, {"advskew 254", ""}, {"advskew 255", "advskew 255: too large"}, {"advskew -1", "advskew -1: too small"},

@@ -167,6 +167,9 @@ func (e *Engine) configure(now Instant, p *config.Plan) {
 			}
 			e.setStates(c, p.States, now)
 		}
+		if c := e.carps[p.Change.Name]; c != nil && p.Change.Has(config.Await) {
+			e.missing(c)
+		}
 		if !slices.Equal(groups, e.machine.GroupNames()) {
 			e.emit(&PublishGroups{})
 		}
@@ -355,10 +358,14 @@ func equalFold(a, b string) bool {
 
 // setLinks takes in the host's interfaces as they are now, and lets every carp follow.
 func (e *Engine) setLinks(now Instant, links []config.Link) {
+	start := e.links == nil
 	e.links = slices.Clone(links)
 	slices.SortFunc(e.links, func(a, b config.Link) int { return a.Index - b.Index })
 	for _, c := range e.ordered {
 		e.attach(c, now)
+		if start { // it was configured before kernelsim ran
+			e.missing(c)
+		}
 	}
 }
 
@@ -380,7 +387,7 @@ func (e *Engine) attach(c *carp, now Instant) {
 		e.warnOfOwn(c, &link)
 	}
 	another := !c.attached || c.link.MAC != link.MAC
-	c.link, c.attached = link, true
+	c.link, c.attached, c.missed = link, true, false
 	if another {
 		e.authenticate(c) // the carpdev's MAC plays a part, and there is a virtual one now
 	}
@@ -424,6 +431,21 @@ func (e *Engine) choose(c *carp) {
 		e.publish(c)
 		return
 	}
+}
+
+// missing tells, once, that a carp waits for its carpdev, or for an interface with the subnet of an address. Whoever configured it was told nothing.
+func (e *Engine) missing(c *carp) {
+	switch {
+	case c.attached || c.missed:
+		return
+	case c.cfg.Carpdev != "":
+		e.logf(Crit, "%s: waiting for carpdev %s", c.cfg.Name, c.cfg.Carpdev)
+	case len(c.cfg.Addrs) > 0:
+		e.logf(Crit, "%s: waiting for an interface with the subnet of %s", c.cfg.Name, c.cfg.Addrs[0].Addr())
+	default:
+		return
+	}
+	c.missed = true
 }
 
 // suppress takes note that the carpdev has lost its link or has it back (spec E.8; ip_carp.c: carp_carpdev_state).

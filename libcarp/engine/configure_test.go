@@ -365,6 +365,66 @@ func TestChosenCarpdev(t *testing.T) {
 	}
 }
 
+// Whoever starts the network does not wait for an interface that is late: kernelsim does, and says so once.
+func TestAwait(t *testing.T) {
+	h := newHost(t)
+	count := func(text string, want int) {
+		t.Helper()
+		n := 0
+		for _, line := range h.log {
+			if line == text {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%q is logged %d times, want %d: %q", text, n, want, h.log)
+		}
+	}
+	for _, words := range []string{"create vhid 1 carpdev late0 alias 192.168.1.10/24 await", "alias 192.168.1.11/32 await"} {
+		if err := h.change("carp0 " + words); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count("carp0: waiting for carpdev late0", 1)
+	h.want("carp0", Init)
+	if err := h.change("carp0 carpdev later0"); !errors.Is(err, config.EINVAL) {
+		t.Errorf("without the word: %v", err)
+	}
+	late := em0(7)
+	late.Name = "late0"
+	h.setLinks(late)
+	h.want("carp0", Backup)
+	h.setLinks()
+	count("carp0: waiting for carpdev late0", 1) // its state says the rest
+	if err := h.change("carp0 advskew 1 await"); err != nil {
+		t.Fatal(err)
+	}
+	count("carp0: waiting for carpdev late0", 2)
+
+	if err := h.change("carp1 create vhid 2 alias 172.16.0.1/24 await"); err != nil {
+		t.Fatal(err)
+	}
+	count("carp1: waiting for an interface with the subnet of 172.16.0.1", 1)
+	if err := h.change("carp2 create vhid 2 await"); err != nil { // of what, is not known yet
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(h.log, func(line string) bool { return len(line) > 5 && line[:5] == "carp2" }) {
+		t.Errorf("log %q", h.log)
+	}
+
+	// The same where it was stored before kernelsim ran.
+	m := config.NewMachine()
+	cs := []config.Clause{{Word: config.Create}, {Word: config.VHID, N: 1}, {Word: config.Carpdev, Text: "late0"}}
+	if err := m.LoadInterface("carp0", cs); err != nil {
+		t.Fatal(err)
+	}
+	m.Sysctl.Log = 7
+	h = &host{t: t, e: New(m, zeros{}, nil), now: second}
+	h.setLinks(em0(1))
+	h.setLinks(em0(1))
+	count("carp0: waiting for carpdev late0", 1)
+}
+
 type zeros struct{}
 
 func (zeros) Uint64() uint64 { return 0 }

@@ -51,6 +51,7 @@ type carp struct {
 	cfg        *config.Interface
 	link       config.Link // of the carpdev, while attached
 	attached   bool        // the carpdev exists
+	missed     bool        // that it does not was told
 	suppressed bool        // it exists and has lost its link: the host is demoted
 	running    bool
 	ensured    bool // a link was asked for
