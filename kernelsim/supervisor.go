@@ -59,6 +59,7 @@ type supervisor struct {
 	ctl    *os.File
 	record *os.File
 	gate   shutter
+	cell   *cell
 }
 
 // A shutter is what the supervisor does with the gate: it keeps it for the engines, and shuts it when one has died.
@@ -95,6 +96,14 @@ func (s *supervisor) run() (err error) {
 	defer s.record.Close()
 	if s.gate = s.openGate(); s.gate != nil {
 		defer s.gate.Close()
+	}
+	s.cell, err = newCell(s.dir)
+	defer s.cell.close()
+	if err != nil {
+		s.logs.printf("kernelsim: the engine process is not confined to its files: %v", err)
+	}
+	if err := keepCaps(); err != nil {
+		return err
 	}
 
 	pause := time.Duration(0)
@@ -209,7 +218,7 @@ func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
 		cmd.Args = append(cmd.Args, argGate)
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a ^C is for the supervisor, which then asks the engine to end
-	if err := cmd.Start(); err != nil {
+	if err := s.cell.start(cmd); err != nil {
 		aliveW.Close()
 		readyR.Close()
 		return nil, err

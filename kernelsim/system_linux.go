@@ -100,7 +100,7 @@ func checkAll(dir statedir.Dir, w io.Writer) int {
 			}
 		}
 	}
-	for _, c := range linux.Checks() {
+	for _, c := range append(linux.Checks(), linux.Check{What: "confinement of the engine process", Err: checkCell(), Spared: true}) {
 		before := code
 		say(c.What, c.Err)
 		if c.Spared {

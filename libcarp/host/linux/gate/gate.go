@@ -97,26 +97,17 @@ func build(mark string, m maps) (*Gate, error) {
 // inherit reads what an earlier process has put into the maps.
 func (g *Gate) inherit() error {
 	carps, addrs := map[string]int{}, map[Addr]int{}
-	var name [unix.IFNAMSIZ]byte
-	var key [keySize]byte
-	var slot uint32
-	for i := g.maps.carps.Iterate(); ; {
-		if !i.Next(&name, &slot) {
-			if err := i.Err(); err != nil {
-				return err
-			}
-			break
-		}
-		carps[unix.ByteSliceToString(name[:])] = int(slot % slotMax)
+	err := g.maps.carps.each(func(name, slot []byte) {
+		carps[unix.ByteSliceToString(name)] = int(binary.NativeEndian.Uint32(slot) % slotMax)
+	})
+	if err != nil {
+		return err
 	}
-	for i := g.maps.addrs.Iterate(); ; {
-		if !i.Next(&key, &slot) {
-			if err := i.Err(); err != nil {
-				return err
-			}
-			break
-		}
-		addrs[addrOf(key)] = int(slot % slotMax)
+	err = g.maps.addrs.each(func(key, slot []byte) {
+		addrs[addrOf([keySize]byte(key))] = int(binary.NativeEndian.Uint32(slot) % slotMax)
+	})
+	if err != nil {
+		return err
 	}
 	g.table.inherit(carps, addrs)
 	return nil
@@ -174,7 +165,7 @@ func (g *Gate) Add(carp string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := g.maps.carps.Put(nameOf(carp), uint32(slot)); err != nil {
+	if err := g.maps.carps.put(nameOf(carp), slotBytes(slot)); err != nil {
 		g.table.free(slot)
 		return 0, fmt.Errorf("failed to put %s into the gate: %w", carp, err)
 	}
@@ -209,7 +200,7 @@ func (g *Gate) Remove(carp string) error {
 	defer g.editing.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.maps.carps.Delete(nameOf(carp)); err != nil {
+	if err := g.maps.carps.remove(nameOf(carp)); err != nil {
 		return fmt.Errorf("failed to take %s out of the gate: %w", carp, err)
 	}
 	delete(g.table.carps, carp)
@@ -244,10 +235,13 @@ func addrOf(k [keySize]byte) Addr {
 }
 
 // nameOf returns what the map of carps has a carp under.
-func nameOf(carp string) (k [unix.IFNAMSIZ]byte) {
+func nameOf(carp string) []byte {
+	k := make([]byte, unix.IFNAMSIZ)
 	copy(k[:len(k)-1], carp)
 	return k
 }
+
+func slotBytes(slot int) []byte { return binary.NativeEndian.AppendUint32(nil, uint32(slot)) }
 
 // SetAddrs makes these the addresses of those carps, which were added. An address that is on several carps is answered for while any of their leases is fresh. The
 // error is E2BIG or ENOSPC when there are too many; then some of the addresses may be set, and the others are tried again the next time.
@@ -304,13 +298,13 @@ func (g *Gate) clearHints(edits []edit) {
 func (g *Gate) edit(e edit) error {
 	key := e.addr.key()
 	if e.slot < 0 {
-		if err := g.maps.addrs.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := g.maps.addrs.remove(key[:]); err != nil {
 			return fmt.Errorf("failed to take %s out of the gate: %w", e.addr.Addr, err)
 		}
 		return nil
 	}
 	g.hints[e.addr.end()] = 1 // first: what has none passes
-	if err := g.maps.addrs.Put(key, uint32(e.slot)); err != nil {
+	if err := g.maps.addrs.put(key[:], slotBytes(e.slot)); err != nil {
 		return fmt.Errorf("failed to put %s into the gate: %w", e.addr.Addr, err)
 	}
 	return nil

@@ -465,9 +465,9 @@ func TestInherit(t *testing.T) {
 	if !answers() {
 		t.Error("it does not answer after it was attached again")
 	}
-	var value uint32
 	l.in(l.host, func() {
-		if err := l.gate.maps.addrs.Lookup(l.addrs(vip6)[0].key(), &value); !errors.Is(err, ebpf.ErrKeyNotExist) {
+		key, value := l.addrs(vip6)[0].key(), make([]byte, slotSize)
+		if err := l.gate.maps.addrs.lookup(key[:], value); !errors.Is(err, unix.ENOENT) {
 			t.Errorf("an address that is no longer shared: %d, %v", value, err)
 		}
 	})

@@ -12,13 +12,13 @@ import (
 
 // maps are the gate's memory in the kernel. They live as long as a process or a filter has them.
 type maps struct {
-	addrs *ebpf.Map // an address leads to a slot; see Addr.key
-	slots *ebpf.Map // when the lease ends
-	carps *ebpf.Map // the name of a carp leads to its slot: for the next process, no program looks here
-	hints *ebpf.Map // one value with a byte for each end of an address, its last 16 bits: 0 where addrs has none that ends so
+	addrs *kernelMap // an address leads to a slot; see Addr.key
+	slots *kernelMap // when the lease ends
+	carps *kernelMap // the name of a carp leads to its slot: for the next process, no program looks here
+	hints *kernelMap // one value with a byte for each end of an address, its last 16 bits: 0 where addrs has none that ends so
 }
 
-func (m maps) all() []*ebpf.Map { return []*ebpf.Map{m.addrs, m.slots, m.carps, m.hints} }
+func (m maps) all() []*kernelMap { return []*kernelMap{m.addrs, m.slots, m.carps, m.hints} }
 
 func (m maps) close() error {
 	var errs []error
@@ -42,10 +42,10 @@ var specs = []*ebpf.MapSpec{
 var FileCount = len(specs)
 
 func newMaps() (m maps, err error) {
-	for i, into := range []**ebpf.Map{&m.addrs, &m.slots, &m.carps, &m.hints} {
-		*into, err = ebpf.NewMap(specs[i])
+	for i, into := range []**kernelMap{&m.addrs, &m.slots, &m.carps, &m.hints} {
+		*into, err = newMap(specs[i])
 		if errors.Is(err, unix.EPERM) && unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}) == nil {
-			*into, err = ebpf.NewMap(specs[i]) // a kernel before 5.11 counts maps as locked memory
+			*into, err = newMap(specs[i]) // a kernel before 5.11 counts maps as locked memory
 		}
 		if err != nil {
 			m.close()
@@ -57,7 +57,7 @@ func newMaps() (m maps, err error) {
 
 // openMaps takes descriptors over, also when it fails.
 func openMaps(fds []int) (m maps, err error) {
-	into := []**ebpf.Map{&m.addrs, &m.slots, &m.carps, &m.hints}
+	into := []**kernelMap{&m.addrs, &m.slots, &m.carps, &m.hints}
 	if len(fds) != len(into) {
 		err = fmt.Errorf("%d descriptors instead of %d", len(fds), len(into))
 	}
@@ -66,12 +66,7 @@ func openMaps(fds []int) (m maps, err error) {
 			unix.Close(fd)
 			continue
 		}
-		if *into[i], err = ebpf.NewMapFromFD(fd); err != nil {
-			continue
-		}
-		if got, want := *into[i], specs[i]; got.Type() != want.Type || got.KeySize() != want.KeySize || got.ValueSize() != want.ValueSize || got.MaxEntries() != want.MaxEntries {
-			err = fmt.Errorf("%v is not %s", got, want.Name)
-		}
+		*into[i], err = openMap(fd, specs[i])
 	}
 	if err != nil {
 		m.close()

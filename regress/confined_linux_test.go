@@ -1,0 +1,101 @@
+package regress
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// privileges returns what differs among the privileges of a process's threads, and how many threads it has.
+func privileges(t *testing.T, pid int) (found map[string]bool, threads int) {
+	t.Helper()
+	statuses, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(statuses) == 0 {
+		t.Fatalf("%d: no threads: %v", pid, err)
+	}
+	found = map[string]bool{}
+	lines := regexp.MustCompile(`(?m)^(Cap\w+|NoNewPrivs):\t.*$`)
+	for _, name := range statuses {
+		data, err := os.ReadFile(name)
+		if os.IsNotExist(err) {
+			continue // it has ended
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines.FindAllString(string(data), -1) {
+			found[line] = true
+		}
+	}
+	return found, len(statuses)
+}
+
+// The engine process has CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, the supervisor CAP_SETPCAP and CAP_SYS_NICE too, on each thread and in each set; and all that an engine does in its
+// life it can do so, without the gate also.
+func TestConfined(t *testing.T) {
+	t.Parallel()
+	var ours uint64
+	data, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		_, text, _ := strings.Cut(string(data), "\nCapPrm:\t")
+		_, err = fmt.Sscanf(text, "%x", &ours)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := ours & (1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_BPF)
+	supervisor := ours & (engine | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_SYS_NICE)
+	for _, args := range [][]string{{"-v"}, {"-v", "-g"}} {
+		l := newLab(t)
+		a := l.host("a", args...)
+		check := func(who string, pid int, caps uint64) {
+			t.Helper()
+			found, threads := privileges(t, pid)
+			want := []string{"NoNewPrivs:\t1"}
+			for _, set := range []string{"Inh", "Prm", "Eff", "Bnd", "Amb"} {
+				want = append(want, fmt.Sprintf("Cap%s:\t%016x", set, caps))
+			}
+			for _, line := range want {
+				if !found[line] {
+					t.Errorf("%q: %s: no %q", args, who, line)
+				}
+			}
+			if len(found) != len(want) || threads < 2 {
+				t.Errorf("%q: %s has %d threads with %v, want %q", args, who, threads, found, want)
+			}
+		}
+		a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+		a.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
+		a.must("ifconfig-carp carp1 vhid 2 " + fast + " pass geheim carppeer 192.168.1.9 192.168.1.11")
+		a.must("ifconfig-carp carp1 group red")
+		a.must("ifconfig-carp -g red carpdemote 3")
+		a.must("sysctl-carp -q net.inet.carp.preempt=1")
+		a.becomes("master", 5*time.Second)
+		check("supervisor", a.sim.Process.Pid, supervisor)
+		check("engine", a.engine(), engine)
+		for n := 2; n < 20; n++ {
+			a.must(fmt.Sprintf("ifconfig-carp carp%d vhid %d advbase 20 192.168.1.%d", n, n+1, n+10))
+			a.must(fmt.Sprintf("ifconfig-carp carp%d destroy", n))
+		}
+		l.ip(a.ns, "link", "set", "eth0", "down")
+		a.becomes("invalid", 5*time.Second)
+		l.ip(a.ns, "link", "set", "eth0", "up")
+		a.becomes("master", 5*time.Second)
+		first := a.engine()
+		syscall.Kill(first, syscall.SIGKILL)
+		l.within(5*time.Second, "another engine", func() bool { pids := childrenOf(a.sim.Process.Pid); return len(pids) == 1 && pids[0] != first })
+		a.becomes("master", 5*time.Second)
+		check("the next engine", a.engine(), engine)
+		a.stop()
+		if log := a.readLog(); strings.Contains(log, "denied") || strings.Contains(log, "not permitted") || strings.Contains(log, "confined") {
+			t.Errorf("%q: it was kept from something:\n%s", args, log)
+		}
+	}
+}
