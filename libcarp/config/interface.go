@@ -162,6 +162,7 @@ func IsName(s string) bool {
 type Link struct {
 	Index     int
 	Name      string
+	AltNames  []string // by which a carpdev may be called, too
 	MAC       MAC
 	MTU       int
 	Up        bool // administratively
@@ -171,6 +172,9 @@ type Link struct {
 	Loopback  bool
 	Addrs     []netip.Prefix // in the kernel's order
 }
+
+// Named reports whether a name is the interface's, or an alternative one.
+func (l *Link) Named(name string) bool { return l.Name == name || slices.Contains(l.AltNames, name) }
 
 // Usable reports whether traffic can pass: up, and the carrier not known to be lost.
 func (l *Link) Usable() bool { return l.Up && l.Running }
@@ -182,8 +186,7 @@ func (l *Link) HasAddr(a netip.Addr) bool {
 
 // Equal reports whether two links say the same.
 func (l *Link) Equal(m *Link) bool {
-	a, b := *l, *m
-	a.Addrs, b.Addrs = nil, nil
-	return a.Index == b.Index && a.Name == b.Name && a.MAC == b.MAC && a.MTU == b.MTU && a.Up == b.Up && a.Running == b.Running &&
-		a.Ethernet == b.Ethernet && a.Multicast == b.Multicast && a.Loopback == b.Loopback && slices.Equal(l.Addrs, m.Addrs)
+	return l.Index == m.Index && l.Name == m.Name && l.MAC == m.MAC && l.MTU == m.MTU && l.Up == m.Up && l.Running == m.Running &&
+		l.Ethernet == m.Ethernet && l.Multicast == m.Multicast && l.Loopback == m.Loopback && slices.Equal(l.Addrs, m.Addrs) &&
+		slices.Equal(l.AltNames, m.AltNames)
 }

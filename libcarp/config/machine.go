@@ -460,8 +460,14 @@ func (g *merge) taken(carpdev string, vhid uint8) bool {
 	if carpdev == "" {
 		return false
 	}
+	link := Link{Name: carpdev}
+	if g.env != nil {
+		if l, ok := g.env.Link(carpdev); ok {
+			link = l
+		}
+	}
 	for _, o := range g.m.Interfaces {
-		if o.Name != g.i.Name && o.Carpdev == carpdev && o.HasVHID(vhid) {
+		if o.Name != g.i.Name && link.Named(o.Carpdev) && o.HasVHID(vhid) {
 			return true
 		}
 	}

@@ -425,6 +425,11 @@ func TestLinkEqual(t *testing.T) {
 	if l.Equal(&m) {
 		t.Error("another address is equal")
 	}
+	m = l
+	m.AltNames = []string{"lan0"}
+	if l.Equal(&m) || !m.Named("lan0") || !m.Named("em0") || m.Named("lan") {
+		t.Error("an alternative name counts for nothing")
+	}
 }
 
 // A peer that is the usual group is none.

@@ -22,10 +22,10 @@ func (e *Engine) Plan(ch config.Change) (config.Plan, error) { return e.machine.
 // Refuse returns what somebody gets who may not change anything.
 func (e *Engine) Refuse(ch config.Change) error { return e.machine.Refuse(ch, e) }
 
-// Link finds a host's interface by its name.
+// Link finds a host's interface by its name or an alternative one.
 func (e *Engine) Link(name string) (config.Link, bool) {
 	for _, l := range e.links {
-		if l.Name == name {
+		if l.Named(name) {
 			return l, true
 		}
 	}
@@ -419,8 +419,9 @@ func (e *Engine) choose(c *carp) {
 		if !ok {
 			continue
 		}
+		parent, _ := e.Link(name)
 		taken := slices.ContainsFunc(e.ordered, func(o *carp) bool {
-			return o != c && o.cfg.Carpdev == name && o.cfg.HasVHID(c.cfg.VHID())
+			return o != c && parent.Named(o.cfg.Carpdev) && o.cfg.HasVHID(c.cfg.VHID())
 		})
 		if taken {
 			continue

@@ -271,6 +271,34 @@ func TestCarpdevLosesLink(t *testing.T) {
 	}
 }
 
+// A carpdev may be called by an alternative name, and is the same interface by each.
+func TestCarpdevAltName(t *testing.T) {
+	named := func(names ...string) config.Link {
+		l := em0(1)
+		l.Name, l.AltNames = "eth0", names
+		return l
+	}
+	h := newHost(t, named("em0"))
+	h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
+	h.want("carp0", Backup)
+	if v, _ := h.e.View("carp0"); v.Interface.Carpdev != "em0" {
+		t.Errorf("carpdev %s", v.Interface.Carpdev)
+	}
+	if err := h.change("carp1 create carpdev eth0 vhid 1"); !errors.Is(err, config.EINVAL) {
+		t.Errorf("the same vhid by another name: %v", err)
+	}
+	h.must("carp1 create carpdev eth0 vhid 2")
+	if err := h.change("carp1 vhid 1"); !errors.Is(err, config.EINVAL) {
+		t.Errorf("the same vhid later: %v", err)
+	}
+	h.wait(3*second + 1)
+	h.want("carp0", Master)
+	h.setLinks(named()) // the name goes, and its interface is somebody else's
+	h.want("carp0", Init)
+	h.setLinks(named("em1", "em0"))
+	h.want("carp0", Backup)
+}
+
 func TestCarpdevGone(t *testing.T) {
 	h := newMaster(t, "")
 	h.setLinks()

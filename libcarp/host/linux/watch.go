@@ -124,7 +124,7 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 			continue
 		}
 		c := config.Link{
-			Index: a.Index, Name: a.Name, MTU: a.MTU, Addrs: of[a.Index],
+			Index: a.Index, Name: a.Name, AltNames: a.AltNames, MTU: a.MTU, Addrs: of[a.Index],
 			Up: a.RawFlags&unix.IFF_UP != 0, Running: a.RawFlags&unix.IFF_RUNNING != 0,
 			Ethernet: a.EncapType == "ether", Multicast: a.RawFlags&unix.IFF_MULTICAST != 0, Loopback: a.Flags&net.FlagLoopback != 0,
 		}

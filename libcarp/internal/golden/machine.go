@@ -39,7 +39,7 @@ func links() []config.Link {
 		}
 		return l
 	}
-	return []config.Link{
+	all := []config.Link{
 		link("lo0", false, true, "127.0.0.1/8"),
 		link("em0", true, true, "192.168.1.1/24", "10.0.0.99/24", "fe80::1/64", "2001:db8::a/64"),
 		link("em1", true, true, "172.16.0.1/24"),
@@ -47,12 +47,14 @@ func links() []config.Link {
 		link("gre0", false, true, "10.5.0.1/24"),  // not Ethernet
 		link("nbma0", true, false, "10.6.0.1/24"), // no multicast
 	}
+	all[2].AltNames = []string{"lan0"}
+	return all
 }
 
 // Link, Parent, Active and Demotion make it a config.Env.
 func (m *machine) Link(name string) (config.Link, bool) {
 	for _, l := range m.links {
-		if l.Name == name {
+		if l.Named(name) {
 			return l, true
 		}
 	}
