@@ -1,18 +1,21 @@
-// Package sysctl is OpenBSD's sysctl(8) for net.inet.carp: its names, its order of evaluation, its messages and exit codes.
+// Package sysctl is OpenBSD's sysctl(8): its names, its order of evaluation, its messages and exit codes.
 //
-// The rules come from sbin/sysctl/sysctl.c (OpenBSD 7.7). Of every name outside net.inet.carp it is said what OpenBSD says of one
-// that it does not know.
+// The rules come from sbin/sysctl/sysctl.c (OpenBSD 7.7). The variables of net.inet.carp are kernelsim's. A few other names of OpenBSD's are
+// translated into what the system has (translate_linux.go). Every other name is the system's, and so is an option that only its own command has:
+// those it is asked, in the order of the command line.
 package sysctl
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
 	"carp/libcarp"
 	"carp/libcarp/config"
+	"carp/libcarp/internal/system"
 	"carp/libcarp/statedir"
 )
 
@@ -28,20 +31,36 @@ type program struct {
 	options
 	stdout, stderr io.Writer
 	carp           Carp
+	translated     []translation
+	exec           func(args []string) error // becomes the system's command
+	ask            func(args []string) (exit int, err error)
+	passed         bool            // on from another of ours, which has listed what is ours
 	said           map[string]bool // the remarks that were made: one of a kind is enough
+	shown          object          // with -j
+	exit           int             // what the system's command ended with, if that was not 0
 }
 
-// Main does what the words after the program's name ask for, and returns the exit code: 0 also when names or values were wrong,
-// which is only warned of.
+// Main does what the words after the program's name ask for, and returns the exit code: 0 also when names or values of ours were wrong, which is
+// only warned of; else the system's command's.
 func Main(args []string, stdout, stderr io.Writer, c Carp) int {
-	p := &program{stdout: stdout, stderr: stderr, carp: c, said: map[string]bool{}}
+	p := &program{
+		stdout: stdout, stderr: stderr, carp: c, said: map[string]bool{}, translated: translations("/"), passed: system.Passed(),
+		exec: func(args []string) error { return system.Exec("sysctl", args) },
+		ask:  func(args []string) (int, error) { return system.Run("sysctl", args) },
+	}
+	return p.main(args)
+}
+
+func (p *program) main(args []string) int {
 	err := p.run(args)
-	var u usageError
+	if p.json && err == nil {
+		fmt.Fprintf(p.stdout, "%s\n", p.shown)
+	}
 	switch {
 	case err == nil:
-		return 0
-	case errors.As(err, &u):
-		fmt.Fprint(stderr, u)
+		return p.exit
+	case errors.As(err, new(usageError)), errors.As(err, new(unknownOption)):
+		fmt.Fprint(p.stderr, err)
 	default:
 		p.warn("%v", err)
 	}
@@ -50,39 +69,148 @@ func Main(args []string, stdout, stderr io.Writer, c Carp) int {
 
 func (p *program) run(args []string) error {
 	var err error
-	if p.options, err = parseOptions(args); err != nil {
+	p.options, err = parseOptions(args)
+	if p.isWhollyTheirs(args, err) {
+		if failed := p.exec(args); !errors.Is(failed, fs.ErrNotExist) {
+			return failed
+		}
+		p.ask = nobody
+	}
+	if err != nil {
 		return err
 	}
-	if p.all || len(p.names) == 0 && p.file == "" {
-		return p.list()
+	if p.all || len(p.words) == 0 && p.file == "" {
+		return p.listAll()
 	}
 	if p.file != "" {
 		if err := p.readFile(); err != nil {
 			return err
 		}
 	}
-	for _, name := range p.names {
-		if err := p.do(name); err != nil {
+	return p.doWords(p.words)
+}
+
+// isWhollyTheirs reports whether a command line is for the system's command as it stands; err is what parsing it ended in.
+func (p *program) isWhollyTheirs(args []string, err error) bool {
+	var u unknownOption
+	if errors.As(err, &u) {
+		return u.whole || !p.namesOurs(args)
+	}
+	return err == nil && len(p.words) > 0 && p.file == "" && !p.all && !p.json && !p.namesOurs(args)
+}
+
+// nobody stands in for a system without a command of its own.
+func nobody([]string) (int, error) { return 0, fs.ErrNotExist }
+
+// namesOurs reports whether a word may name something that is not the system's.
+func (p *program) namesOurs(args []string) bool {
+	for _, word := range args {
+		name, _, _ := strings.Cut(word, "=")
+		if o := p.ownerOf(name); o != systems && (o != nobodys || !strings.HasPrefix(word, "-")) {
+			return true
+		}
+	}
+	return false
+}
+
+// doWords does what each word asks for. What stands together of the system's is one question to it.
+func (p *program) doWords(words []string) error {
+	for len(words) > 0 {
+		name, _, _ := strings.Cut(words[0], "=")
+		n := 0
+		for n < len(words) && p.isSystems(words[n]) {
+			n++
+		}
+		var err error
+		switch o := p.ownerOf(name); {
+		case n > 0:
+			err = p.askSystem(words[:n])
+		case o == both:
+			if !p.passed {
+				err = p.do(words[0])
+			}
+			if err == nil && !p.json {
+				err = p.askSystem(words[:1])
+			}
+			n = 1
+		default:
+			err, n = p.do(words[0]), 1
+		}
+		if err != nil {
 			return err
 		}
+		words = words[n:]
 	}
 	return nil
 }
 
-// readFile does what the lines of -f ask for. A line ends at its first blank, so that one that begins with a blank is empty.
+func (p *program) isSystems(word string) bool {
+	name, _, _ := strings.Cut(word, "=")
+	return p.ownerOf(name) == systems
+}
+
+// askSystem has the system's command show or set words. Where there is none, they are names that nobody knows.
+func (p *program) askSystem(words []string) error {
+	if p.json {
+		for _, word := range words {
+			p.warn("%s: not shown with -j, which is for OpenBSD's names", word)
+		}
+		return nil
+	}
+	exit, err := p.ask(append(append([]string{}, p.letters...), words...))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		for _, word := range words {
+			if p.isSystems(word) {
+				p.do(word)
+			}
+		}
+		return nil
+	case err != nil:
+		return err
+	case exit != 0:
+		p.exit = exit
+	}
+	return nil
+}
+
+// listAll shows net.inet.carp, and then all that the system has.
+func (p *program) listAll() error {
+	if !p.passed {
+		if err := p.list(carpBranch); err != nil || p.json {
+			return err
+		}
+	}
+	exit, err := p.ask(append([]string{"-a"}, p.letters...))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case exit != 0:
+		p.exit = exit
+	}
+	return err
+}
+
+// readFile does what the lines of -f ask for. A line ends at its first blank, so that one that begins with a blank is empty; but the system's names
+// may have blanks around the equal sign and in the value, as they may in its own files.
 func (p *program) readFile() error {
 	data, err := os.ReadFile(p.file)
 	if err != nil {
 		return fmt.Errorf("fopen: %w", statedir.ErrnoOf(err))
 	}
 	for _, line := range strings.Split(string(data), "\n") {
+		word := line
 		if end := strings.IndexAny(line, " \t#"); end >= 0 {
-			line = line[:end]
+			word = line[:end]
 		}
-		if line == "" {
+		if word == "" {
 			continue
 		}
-		if err := p.do(line); err != nil {
+		if name, value, ok := strings.Cut(line, "="); ok && p.isSystems(strings.TrimSpace(name)) {
+			value, _, _ = strings.Cut(value, "#")
+			word = strings.TrimSpace(name) + "=" + strings.TrimSpace(value)
+		}
+		if err := p.doWords([]string{word}); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package sysctl
 
 import (
 	"errors"
+	"io/fs"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,11 +12,17 @@ import (
 	"carp/libcarp/statedir"
 )
 
-// A fake has the variables themselves.
+// A fake has the variables themselves, and stands in for the system's command.
 type fake struct {
 	values config.Sysctl
 	remark statedir.Remark
 	err    error
+	root   string // of the translations
+	none   bool   // the system has no command
+	exits  int    // what it exits with
+
+	asked   []string // what it was asked: each time a line
+	becomes string   // what it was handed
 }
 
 func (f *fake) Change(ch config.Change) (libcarp.Result, error) {
@@ -33,7 +40,24 @@ func (f *fake) Sysctl() (config.Sysctl, statedir.Remark, error) { return f.value
 
 func (f *fake) run(words ...string) (stdout, stderr string, exit int) {
 	var out, errs strings.Builder
-	exit = Main(words, &out, &errs, f)
+	p := &program{
+		stdout: &out, stderr: &errs, carp: f, said: map[string]bool{}, translated: translations(f.root),
+		exec: func(args []string) error {
+			if f.none {
+				return fs.ErrNotExist
+			}
+			f.becomes = strings.Join(args, " ")
+			return nil
+		},
+		ask: func(args []string) (int, error) {
+			if f.none {
+				return 0, fs.ErrNotExist
+			}
+			f.asked = append(f.asked, strings.Join(args, " "))
+			return f.exits, nil
+		},
+	}
+	exit = p.main(words)
 	return out.String(), errs.String(), exit
 }
 
@@ -42,15 +66,18 @@ func TestOptions(t *testing.T) {
 		line string
 		want options
 	}{
-		{"", options{names: []string{}}},
-		{"-n a", options{bare: true, names: []string{"a"}}},
-		{"-nqw -a", options{bare: true, quiet: true, all: true, names: []string{}}},
-		{"-A", options{all: true, names: []string{}}},
-		{"-f x", options{file: "x", names: []string{}}},
-		{"-nfx -q y", options{bare: true, quiet: true, file: "x", names: []string{"y"}}},
-		{"-f -n", options{file: "-n", names: []string{}}},
-		{"-n -- -q", options{bare: true, names: []string{"-q"}}},
-		{"- -n", options{names: []string{"-", "-n"}}},
+		{"", options{words: []string{}}},
+		{"-n a", options{bare: true, letters: []string{"-n"}, words: []string{"a"}}},
+		{"-nqw -a", options{bare: true, quiet: true, all: true, letters: []string{"-n", "-q", "-w"}, words: []string{}}},
+		{"-A", options{all: true, words: []string{}}},
+		{"-f x", options{file: "x", words: []string{}}},
+		{"-nfx -q y", options{bare: true, quiet: true, file: "x", letters: []string{"-n", "-q"}, words: []string{"y"}}},
+		{"-f -n", options{file: "-n", words: []string{}}},
+		{"-n -- -q", options{bare: true, letters: []string{"-n"}, words: []string{"-q"}}},
+		{"- -n", options{words: []string{"-", "-n"}}},
+		{"-eNb", options{ignore: true, names: true, joined: true, letters: []string{"-e", "-N", "-b"}, words: []string{}}},
+		{"--values --dry-run a", options{bare: true, dry: true, letters: []string{"-n", "--dry-run"}, words: []string{"a"}}},
+		{"-j a", options{json: true, words: []string{"a"}}},
 	} {
 		o, err := parseOptions(strings.Fields(c.line))
 		if err != nil || !reflect.DeepEqual(o, c.want) {
@@ -58,11 +85,13 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"-x":    "sysctl: unknown option -- x\n" + usage,
-		"-nx":   "sysctl: unknown option -- x\n" + usage,
-		"-n-":   "sysctl: unknown option -- -\n" + usage,
-		"-nf":   "sysctl: option requires an argument -- f\n" + usage,
-		"-\xff": "sysctl: unknown option -- \xff\n" + usage,
+		"-x":       "sysctl: unknown option -- x\n" + usage,
+		"-nx":      "sysctl: unknown option -- x\n" + usage,
+		"-n-":      "sysctl: unknown option -- -\n" + usage,
+		"-nr":      "sysctl: unknown option -- r\n" + usage,
+		"--system": "sysctl: unknown option -- -\n" + usage,
+		"-nf":      "sysctl: option requires an argument -- f\n" + usage,
+		"-\xff":    "sysctl: unknown option -- \xff\n" + usage,
 	} {
 		if _, err := parseOptions(strings.Fields(line)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v", line, err)
@@ -73,7 +102,7 @@ func TestOptions(t *testing.T) {
 // One remark of a kind is enough, and those of changes and of displays are two kinds.
 func TestRemarks(t *testing.T) {
 	f := &fake{values: config.DefaultSysctl(), remark: statedir.NotRunning}
-	stdout, stderr, exit := f.run("net.inet.carp.log=7", "net.inet.carp.log", "net.inet.carp.log=3", "net")
+	stdout, stderr, exit := f.run("net.inet.carp.log=7", "net.inet.carp.log", "net.inet.carp.log=3", "net.inet")
 	const out = "net.inet.carp.log: 2 -> 7\nnet.inet.carp.log=7\nnet.inet.carp.log: 7 -> 3\n" +
 		"net.inet.carp.allow=1\nnet.inet.carp.preempt=0\nnet.inet.carp.log=3\n"
 	const errs = "sysctl: kernelsim is not running; configuration stored\nsysctl: kernelsim is not running\n"
@@ -91,7 +120,7 @@ func TestErrors(t *testing.T) {
 		exit   int
 	}{
 		{&config.Error{Errno: config.EPERM}, "net.inet.carp.log=1", "sysctl: net.inet.carp.log: Operation not permitted\n" +
-			"sysctl: top level name nope in nope is invalid\n", 0},
+			"sysctl: second level name nope in kern.nope is invalid\n", 0},
 		{&config.Error{Errno: config.EPERM, Msg: "kernelsim is elsewhere"}, "net.inet.carp.log=1",
 			"sysctl: kernelsim is elsewhere: Operation not permitted\n", 1},
 		{&config.Error{Errno: config.EPERM, Msg: "kernelsim is elsewhere"}, "net.inet.carp.log=",
@@ -101,7 +130,7 @@ func TestErrors(t *testing.T) {
 		{errors.New("no way to it"), "net", "sysctl: no way to it\n", 1},
 	} {
 		f := &fake{values: config.DefaultSysctl(), err: c.err}
-		if stdout, stderr, exit := f.run(c.word, "nope"); stdout != "" || stderr != c.stderr || exit != c.exit {
+		if stdout, stderr, exit := f.run(c.word, "kern.nope"); stdout != "" || stderr != c.stderr || exit != c.exit {
 			t.Errorf("%s: %q, %q, exit %d", c.word, stdout, stderr, exit)
 		}
 	}
@@ -110,7 +139,8 @@ func TestErrors(t *testing.T) {
 // Every variable is found by its name.
 func TestResolveVariables(t *testing.T) {
 	for _, v := range config.Variables() {
-		if found, err := resolve(fullName(v)); err != nil || found == nil || found.Name != v.Name {
+		name := carpBranch + "." + v.Name
+		if found, many, err := new(program).resolve(name); err != nil || many || len(found) != 1 || found[0].carp.Name != v.Name {
 			t.Errorf("%s: %v, %v", v.Name, found, err)
 		}
 	}
@@ -123,7 +153,7 @@ func FuzzMain(f *testing.F) {
 		if o, err := parseOptions(words); err == nil && o.file != "" {
 			return // files are not to be read at random
 		}
-		fk := &fake{values: config.DefaultSysctl()}
+		fk := &fake{values: config.DefaultSysctl(), root: t.TempDir()}
 		if _, stderr, exit := fk.run(words...); exit != 0 && (exit != 1 || !strings.HasSuffix(stderr, usage)) {
 			t.Errorf("%q: %q, exit %d", line, stderr, exit)
 		}

@@ -14,6 +14,7 @@ type Case struct {
 	Deviates  []string // ids
 	Kernelsim string   // "", off or silent
 	Index     int
+	System    int               // exit code
 	Down      []string          // links without a carrier
 	Roles     map[string]string // of the carps
 	Files     map[string]string
@@ -70,6 +71,8 @@ func (c *Case) take(key string, args []string) (err error) {
 		c.Kernelsim = args[0]
 	case "index":
 		c.Index, err = strconv.Atoi(args[0])
+	case "system":
+		c.System, err = strconv.Atoi(args[0])
 	case "link":
 		c.Down = append(c.Down, args[0])
 	case "role":

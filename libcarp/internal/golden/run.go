@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,8 +49,11 @@ func Run(t *testing.T) {
 // binaries is where Build puts the commands.
 var binaries string
 
-// Main builds the commands, runs the tests, and removes what was built. A package's TestMain calls it.
+// Main builds the commands, runs the tests apart from the host, and removes what was built. A package's TestMain calls it.
 func Main(m *testing.M) {
+	if exit, done := apart(); done {
+		os.Exit(exit)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "carp")
 		if err == nil {
@@ -65,19 +69,38 @@ func Main(m *testing.M) {
 	}())
 }
 
-// build makes the commands in dir, under the names that cases call them by.
+// build makes the commands in dir, and in system what stands in for the system's.
 func build(dir string) error {
 	if err := os.Chmod(dir, 0o755); err != nil { // nobody must reach them
 		return err
 	}
-	for name, pkg := range map[string]string{"ifconfig": "carp/ifconfig-carp", "sysctl": "carp/sysctl-carp"} {
+	for name, pkg := range commands {
 		out, err := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, name), pkg).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("failed to build %s: %w\n%s", pkg, err, out)
 		}
 	}
+	if err := os.Mkdir(filepath.Join(dir, "system"), 0o755); err != nil {
+		return err
+	}
+	for name := range commands {
+		if err := os.WriteFile(filepath.Join(dir, "system", name), []byte(theirs), 0o755); err != nil {
+			return err
+		}
+	}
 	return nil
 }
+
+// commands are ours, by the names that cases call them by.
+var commands = map[string]string{"ifconfig": "carp/ifconfig-carp", "sysctl": "carp/sysctl-carp"}
+
+// theirs stands in for each of the system's own commands: it tells what it was asked.
+const theirs = `#!/bin/sh
+printf "the system's %s:" "${0##*/}"
+for word; do printf ' <%s>' "$word"; done
+echo
+exit "$SYSTEM_EXIT"
+`
 
 // A bench is what a case is run on.
 type bench struct {
@@ -85,6 +108,7 @@ type bench struct {
 	dir    string // working directory
 	state  statedir.Dir
 	locale string
+	system int // what the system's commands exit with
 }
 
 // check runs the case and compares.
@@ -97,7 +121,7 @@ func (c *Case) check(t *testing.T, locale string) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t, dir, statedir.Dir(filepath.Join(dir, "state")), locale}
+	b := &bench{t, dir, statedir.Dir(filepath.Join(dir, "state")), locale, c.System}
 	for name, text := range c.Files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -151,7 +175,8 @@ func (b *bench) command(words []string, asNobody bool) (stdout, stderr string, e
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(binaries, words[0]), words[1:]...)
 	cmd.Dir = b.dir
-	cmd.Env = []string{"LC_ALL=" + b.locale, "CARP_STATEDIR=" + string(b.state), "PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"LC_ALL=" + b.locale, "CARP_STATEDIR=" + string(b.state), "SYSTEM_EXIT=" + strconv.Itoa(b.system),
+		"PATH=" + filepath.Join(binaries, "system")}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if asNobody {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

@@ -23,6 +23,9 @@ const passed = "CARP_PASSED"
 // places are looked into after PATH: a script's PATH may lack the directories of an administrator's commands.
 var places = []string{"/usr/sbin", "/sbin", "/usr/bin", "/bin"}
 
+// Passed reports whether another of our commands, or this one in another file, has handed its command line over to us already.
+func Passed() bool { return os.Getenv(passed) != "" }
+
 // Exec replaces this process by the system's command of that name; args do not hold the name. It returns when there is none that can be executed;
 // the error wraps fs.ErrNotExist then.
 func Exec(name string, args []string) error {
