@@ -2,7 +2,7 @@
 // what is not theirs to answer.
 //
 // Ours may stand before the system's in PATH under its name, and more than once: as a link, a copy, another version or a script that starts it.
-// A link is known by the file it leads to. What else starts us again is known by [passed], a list in the environment of the files that were
+// A link is known by the file it leads to. The system's own may have been put aside for it, as NAME.distrib: see carp-names(8). What else starts us again is known by [passed], a list in the environment of the files that were
 // tried; no file is tried twice, so a hand-over ends, whatever PATH holds.
 package system
 
@@ -19,6 +19,9 @@ import (
 
 // passed is the variable that holds the files that a hand-over has tried, each as device:inode, separated by blanks.
 const passed = "CARP_PASSED"
+
+// aside is what the name of a command ends in whose place ours has taken.
+const aside = ".distrib"
 
 // places are looked into after PATH: a script's PATH may lack the directories of an administrator's commands.
 var places = []string{"/usr/sbin", "/sbin", "/usr/bin", "/bin"}
@@ -59,10 +62,9 @@ func each(name string, start func(path string, env []string) error) error {
 	for _, id := range tried {
 		seen[id] = true
 	}
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), places...) {
-		path := filepath.Join(dir, name)
+	for _, path := range candidates(name) {
 		id, ok := executable(path)
-		if !filepath.IsAbs(dir) || !ok || seen[id] {
+		if !ok || seen[id] {
 			continue
 		}
 		seen[id] = true
@@ -76,6 +78,17 @@ func each(name string, start func(path string, env []string) error) error {
 		}
 	}
 	return fmt.Errorf("the system has no %s of its own: %w", name, fs.ErrNotExist)
+}
+
+// candidates are the files that may be the system's command, in the order in which they are looked for.
+func candidates(name string) (paths []string) {
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), places...) {
+		if filepath.IsAbs(dir) {
+			path := filepath.Join(dir, name)
+			paths = append(paths, path, path+aside)
+		}
+	}
+	return paths
 }
 
 // environ is our environment with the list of what was tried.

@@ -79,6 +79,14 @@ var (
 	endsByItself = script("#!/bin/sh\nkill -TERM $$\n", 0o755)
 )
 
+// putAside makes room as carp-names does.
+func putAside(t *testing.T, dir string) {
+	path := filepath.Join(dir, command)
+	if err := os.Rename(path, path+aside); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func self(t *testing.T) string {
 	path, err := os.Executable()
 	if err != nil {
@@ -116,6 +124,7 @@ func TestExecReachesTheSystems(t *testing.T) {
 		"a script of ours":  {link, backToUs, systems},
 		"an exec of ours":   {link, execsUs, execsUs, systems},
 		"all of it":         {duplicate, link, backToUs, duplicate, execsUs, systems, systems},
+		"put aside":         {func(t *testing.T, dir string) { systems(t, dir); putAside(t, dir); link(t, dir) }},
 		"cannot be started": {link, forbidden, headless, lost, subdir, empty, systems},
 	} {
 		t.Run(name, func(t *testing.T) {
