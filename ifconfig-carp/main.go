@@ -9,11 +9,12 @@ import (
 
 	"carp/libcarp"
 	"carp/libcarp/ifconfig"
+	"carp/libcarp/service"
 )
 
 func main() {
 	args := ifconfig.TakeArgs(os.Args)
-	os.Exit(ifconfig.Main(args[1:], os.Stdout, os.Stderr, libcarp.Open(""), names{}))
+	os.Exit(ifconfig.Main(args[1:], os.Stdout, os.Stderr, service.New(libcarp.Open("")), names{}))
 }
 
 // names are the system's.

@@ -5,9 +5,10 @@ import (
 	"os"
 
 	"carp/libcarp"
+	"carp/libcarp/service"
 	"carp/libcarp/sysctl"
 )
 
 func main() {
-	os.Exit(sysctl.Main(os.Args[1:], os.Stdout, os.Stderr, libcarp.Open("")))
+	os.Exit(sysctl.Main(os.Args[1:], os.Stdout, os.Stderr, service.New(libcarp.Open(""))))
 }
