@@ -94,6 +94,15 @@ func (e *Engine) makeNodes(c *carp) {
 	e.authenticate(c)
 }
 
+// linkLocal returns the link-local address that goes with the carp's link-level address. Where that is the carpdev's own, so would be the address, and not
+// shared; there it is that of the virtual MAC.
+func (c *carp) linkLocal() netip.Addr {
+	if c.own {
+		return config.VirtualMAC(c.cfg.VHID()).LinkLocal()
+	}
+	return c.cfg.Lladdr().LinkLocal()
+}
+
 // authenticate prepares the HMACs. Others include link-local addresses: those that were set, or that and the one which the BSDs make of the
 // virtual MAC for every interface with an IPv6 address.
 func (e *Engine) authenticate(c *carp) {
@@ -112,7 +121,7 @@ func (e *Engine) authenticate(c *carp) {
 		}
 		own, made := id, id
 		own.LinkLocal, made.LinkLocal = true, true
-		made.Addrs = append(slices.Clone(id.Addrs), c.cfg.Lladdr().LinkLocal())
+		made.Addrs = append(slices.Clone(id.Addrs), c.linkLocal())
 		if slices.ContainsFunc(own.Addrs, isLinkLocal) {
 			n.authLL = append(n.authLL, wire.NewAuth(own))
 		}
@@ -248,6 +257,9 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 	if from.MAC != to.MAC { // clients have to learn all of them anew
 		added = newAddrs(&config.Interface{}, to)
 	}
+	if from.MAC != to.MAC {
+		c.own = from.Carpdev == to.Carpdev && c.isOwn()
+	}
 	switch {
 	case !sameHost:
 		if from.Carpdev != to.Carpdev {
@@ -269,6 +281,9 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 		}
 		e.settle(c, now, reasonDown)
 		e.announceAdded(c, added)
+		if from.MAC != to.MAC && c.nodes[0].state == Master {
+			c.nodes[0].garp = garpAfter
+		}
 	}
 	e.publish(c)
 }
@@ -388,18 +403,42 @@ func (e *Engine) attach(c *carp, now Instant) {
 	}
 	another := !c.attached || c.link.MAC != link.MAC
 	c.link, c.attached, c.missed = link, true, false
+	moved := false
 	if another {
+		moved = e.follow(c)
 		e.authenticate(c) // the carpdev's MAC plays a part, and there is a virtual one now
 	}
 	e.register(c)
-	if !c.ensured {
+	if !c.ensured || moved {
 		e.ensure(c)
+	}
+	if moved {
+		e.announceAdded(c, newAddrs(&config.Interface{}, c.cfg))
 	}
 	e.suppress(c, !link.Usable(), now)
 	e.settle(c, now, reasonCarpdev)
 	if changed {
 		e.publish(c)
 	}
+}
+
+// isOwn reports whether the carp's MAC is the carpdev's own.
+func (c *carp) isOwn() bool {
+	return c.attached && c.cfg.MAC != config.MAC{} && c.cfg.MAC == c.link.MAC
+}
+
+// follow takes the carpdev's MAC over where the carp's was that before, and reports whether it has changed. Otherwise the carp would go on with a MAC that is
+// nobody's, which the HMAC covers: no peer would hear it.
+func (e *Engine) follow(c *carp) bool {
+	if !c.own || c.isOwn() {
+		c.own = c.isOwn()
+		return false
+	}
+	c.cfg.MAC = c.link.MAC
+	e.logf(Warning, "%s: lladdr follows %s: %s", c.cfg.Name, c.link.Name, c.cfg.MAC)
+	e.emit(&Persist{Carp: c.cfg.Name})
+	e.publish(c)
+	return true
 }
 
 // warnOfOwn tells of shared addresses that have become the carpdev's own. Nobody is given such an address by a command, which is refused, but one may be

@@ -29,6 +29,7 @@ type Ensure struct {
 	Carp    string
 	Carpdev int
 	MAC     config.MAC
+	Own     bool // that is the carpdev's own
 	VHIDs   []uint8
 	Addrs   []netip.Prefix
 	Peers   []netip.Addr // where its adverts go instead of the groups

@@ -54,6 +54,7 @@ type carp struct {
 	missed     bool        // that it does not was told
 	suppressed bool        // it exists and has lost its link: the host is demoted
 	running    bool
+	own        bool // its MAC is the carpdev's own, and follows that
 	ensured    bool // a link was asked for
 	broken     bool // and could not be made
 	nodes      []*node
@@ -261,13 +262,16 @@ func (e *Engine) oddTimer(n *node, _ Instant) {
 	e.logf(Debug, "%s: master_down event in INIT state", n.carp.cfg.Name)
 }
 
+// garpAfter is how many adverts later a master announces once more.
+const garpAfter = 2
+
 // masterDown makes the node master: an advert at once, then the announcement, which is repeated after two more adverts for switches
 // that look at layer 3 (ip_carp.c: carp_master_down, sc_delayed_arp).
 func (e *Engine) masterDown(n *node, now Instant) {
 	e.count(n.carp, config.Preempt)
 	e.sendAdvert(n, now, false)
 	e.announce(n)
-	n.garp = 2
+	n.garp = garpAfter
 	e.timers.arm(n, now+e.interval(n))
 }
 
@@ -310,7 +314,7 @@ func (e *Engine) ensure(c *carp) {
 		vhids[i] = n.vhid
 	}
 	e.emit(&Ensure{
-		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), VHIDs: vhids, Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
+		Carp: c.cfg.Name, Carpdev: c.link.Index, MAC: c.cfg.Lladdr(), Own: c.own, VHIDs: vhids, Addrs: slices.Clone(c.cfg.Addrs), Peers: c.peers(),
 		Master: c.nodes[0].state == Master,
 	})
 }

@@ -1,6 +1,10 @@
 package engine
 
-import "carp/libcarp/config"
+import (
+	"net/netip"
+
+	"carp/libcarp/config"
+)
 
 // A View is what can be seen of a carp. The interface is the engine's own and must not be changed.
 type View struct {
@@ -8,7 +12,8 @@ type View struct {
 	Attached  bool // the carpdev exists
 	Running   bool
 	MTU       int
-	States    []State // of the nodes
+	LinkLocal netip.Addr // that goes with the link-level address; not valid before there is one
+	States    []State    // of the nodes
 	Stats     config.Stats
 }
 
@@ -21,6 +26,9 @@ func (e *Engine) View(name string) (v View, ok bool) {
 	v = View{Interface: c.cfg, Attached: c.attached, Running: c.running, MTU: mtuDefault, Stats: c.stats}
 	if c.attached {
 		v.MTU = c.link.MTU
+	}
+	if c.cfg.Lladdr() != (config.MAC{}) {
+		v.LinkLocal = c.linkLocal()
 	}
 	for _, n := range c.nodes {
 		v.States = append(v.States, n.state)

@@ -13,6 +13,7 @@ type Carp struct {
 	Name    string
 	Carpdev int            // index of the interface that it sits on
 	MAC     config.MAC     // of the link, and of the adverts of its leader
+	Own     bool           // that is the carpdev's own MAC: the addresses are on the carpdev itself, and the link shows the state alone
 	VHIDs   []uint8        // of its virtual hosts: adverts for others need not be delivered
 	Addrs   []netip.Prefix // every shared address
 	Peers   []netip.Addr   // where its adverts go instead of the groups, at most one of each family

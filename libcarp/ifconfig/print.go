@@ -111,7 +111,10 @@ func printInet(w io.Writer, a netip.Prefix) {
 
 // printLinkLocal prints the address that a carp with IPv6 has by its link-level address, unless it is also one of the shared ones.
 func printLinkLocal(w io.Writer, s statedir.Status) {
-	addr := withEUI64(netip.MustParseAddr("fe80::"), s.Lladdr)
+	addr := s.Lladdr.LinkLocal()
+	if s.LinkLocal.IsValid() {
+		addr = s.LinkLocal
+	}
 	shared := slices.ContainsFunc(s.Addrs, func(a netip.Prefix) bool { return a.Addr() == addr })
 	if s.Lladdr != (config.MAC{}) && !shared {
 		printInet6(w, s, netip.PrefixFrom(addr, 64))

@@ -197,7 +197,7 @@ func (l *Loop) do(f engine.Effect) {
 func (l *Loop) link(f engine.Effect) {
 	switch f := f.(type) {
 	case *engine.Ensure:
-		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, VHIDs: f.VHIDs, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
+		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Own: f.Own, VHIDs: f.VHIDs, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
 		if !f.Master {
 			l.endLease(f.Carp)
 		}

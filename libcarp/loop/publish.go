@@ -43,6 +43,9 @@ func (l *Loop) publish(name string) {
 	if !v.Attached {
 		s.Carpdev, s.Lladdr = "", v.Interface.MAC
 	}
+	if v.LinkLocal.IsValid() && v.LinkLocal != s.Lladdr.LinkLocal() {
+		s.LinkLocal = v.LinkLocal
+	}
 	for n, state := range v.States {
 		s.Nodes[n].State = state.String()
 	}

@@ -37,6 +37,7 @@ type Status struct {
 	MTU         int
 	Up, Running bool
 	Lladdr      config.MAC
+	LinkLocal   netip.Addr // the IPv6 link-local address, where it is not made of Lladdr
 	Description string
 	Carpdev     string // "": none
 	Advbase     int
@@ -105,6 +106,9 @@ func (s *Status) Format() []byte {
 	line("up %t", s.Up)
 	line("running %t", s.Running)
 	line("lladdr %s", s.Lladdr)
+	if s.LinkLocal.IsValid() {
+		line("linklocal %s", s.LinkLocal)
+	}
 	if s.Description != "" {
 		line("description %s", strconv.Quote(s.Description))
 	}
@@ -169,6 +173,8 @@ func (s *Status) set(line string) (err error) {
 		s.Running, err = strconv.ParseBool(v)
 	case "lladdr":
 		s.Lladdr, err = config.ParseMAC(v)
+	case "linklocal":
+		s.LinkLocal, err = netip.ParseAddr(v)
 	case "description":
 		s.Description = v
 	case "carpdev":

@@ -20,7 +20,9 @@ func TestStatusIsReadBack(t *testing.T) {
 	st.Addrs = append(st.Addrs, prefix("10.0.0.1/24"), prefix("fd00::1/64"))
 	peers := st
 	peers.Peer, peers.Peer6 = prefix("10.0.0.3/32").Addr(), prefix("fe80::3/128").Addr()
-	for _, want := range []Status{st, st.Idle(), peers, peers.Idle(), StatusOf(config.NewInterface("carp1", 0))} {
+	own := st
+	own.LinkLocal = prefix("fe80::200:5eff:fe00:10a/128").Addr()
+	for _, want := range []Status{st, st.Idle(), peers, peers.Idle(), own, StatusOf(config.NewInterface("carp1", 0))} {
 		got, err := ParseStatus(want.Format())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v\nis read back as %+v, %v", want, got, err)

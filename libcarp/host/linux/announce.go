@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -23,6 +24,13 @@ func (h *Host) Announce(c host.Carp, addrs []netip.Addr) error {
 	h.mu.RUnlock()
 	if p == nil {
 		return syscall.ENXIO
+	}
+	if m := h.made[c.Name]; m.carp.Own { // the link-local address has another MAC now, too
+		for _, p := range linkAddrs(m.carp)[len(m.carp.Addrs):] {
+			if slices.ContainsFunc(addrs, netip.Addr.Is6) {
+				addrs = append(slices.Clone(addrs), p.Addr())
+			}
+		}
 	}
 	router := h.forwards(c.Carpdev)
 	var errs []error

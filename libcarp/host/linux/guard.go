@@ -43,6 +43,7 @@ type guarded struct {
 	index, carpdev int
 	addrs          []netip.Addr
 	vrf            int
+	own            bool // the addresses are on the carpdev, and the link passes nothing
 }
 
 func newGuard(o Options) *guard {
@@ -84,8 +85,8 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 		}
 		vrf = vrfOf(links, c.Carpdev)
 	}
-	k := guarded{index: link.Attrs().Index, carpdev: c.Carpdev, addrs: addrs, vrf: vrf}
-	if err := g.gate.AttachCarp(k.index, c.Name); err != nil {
+	k := guarded{index: link.Attrs().Index, carpdev: c.Carpdev, addrs: addrs, vrf: vrf, own: c.Own}
+	if err := g.attachLink(c.Name, k); err != nil {
 		return fmt.Errorf("gate: %w", err)
 	}
 	if err := g.gate.SetAddrs(map[string][]gate.Addr{c.Name: k.domains()}); err != nil {
@@ -106,6 +107,14 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 		return nil
 	}
 	return g.hook(links, false)
+}
+
+// attachLink puts the gate on a carp's link.
+func (g *guard) attachLink(carp string, k guarded) error {
+	if k.own {
+		return g.gate.AttachShut(k.index)
+	}
+	return g.gate.AttachCarp(k.index, carp)
 }
 
 func (k guarded) domains() (all []gate.Addr) {
@@ -171,7 +180,7 @@ func (g *guard) mendAll(links []netlink.Link) {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
 	for name, k := range g.carps {
-		g.tell(k.index, g.gate.AttachCarp(k.index, name))
+		g.tell(k.index, g.attachLink(name, k))
 	}
 }
 
@@ -181,7 +190,7 @@ func (g *guard) mend(index int) {
 	defer g.hooking.Unlock()
 	err := error(nil)
 	if name, ok := g.linkOf(index); ok {
-		err = g.gate.AttachCarp(index, name)
+		err = g.attachLink(name, g.carps[name])
 	} else if g.hooked[index] {
 		links, failed := listLinks()
 		if failed != nil {
@@ -329,7 +338,7 @@ func (g *guard) prepare(index int, c host.Carp) error {
 }
 
 // adopt silences links that a dead engine has left.
-func (g *guard) adopt(links []netlink.Link) error {
+func (g *guard) adopt(links []netlink.Link, own *owner) error {
 	if g.gate == nil {
 		for _, l := range links {
 			// As a backup without gate, whatever it was before.
@@ -357,6 +366,7 @@ func (g *guard) adopt(links []netlink.Link) error {
 				addrs[a.Name] = append(addrs[a.Name], p.Addr())
 			}
 		}
+		addrs[a.Name] = append(addrs[a.Name], own.of(a.Name)...)
 		if _, err := g.gate.Add(a.Name); err != nil {
 			return fmt.Errorf("%s: %w", a.Name, err)
 		}

@@ -45,14 +45,22 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 
 // same reports whether two carps differ in nothing but who is master.
 func same(a, b host.Carp) bool {
-	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && slices.Equal(a.VHIDs, b.VHIDs) && slices.Equal(a.Addrs, b.Addrs) &&
+	return a.Carpdev == b.Carpdev && a.MAC == b.MAC && a.Own == b.Own && slices.Equal(a.VHIDs, b.VHIDs) && slices.Equal(a.Addrs, b.Addrs) &&
 		slices.Equal(a.Peers, b.Peers)
 }
 
 // setMaster lets the link answer or silences it.
 func (h *Host) setMaster(index int, c host.Carp) error {
+	if c.Own && h.guard.gate == nil && !c.Master {
+		if err := h.placeOwn(c); err != nil {
+			return err
+		}
+	}
 	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil || !c.Master {
 		return err
+	}
+	if c.Own {
+		return h.placeOwn(c)
 	}
 	for _, p := range linkAddrs(c) {
 		if p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() { // went with the link if that was down, whatever keep_addr_on_down says
@@ -96,7 +104,7 @@ func (h *Host) make(c host.Carp) (int, error) {
 	}
 	h.neighbours.want(c.Name, c.Carpdev, c.Peers)
 	// The gate is for the addresses that go, too.
-	if err := h.guard.protect(link, c, addrsOf(linkAddrs(c), linkAddrs(old.carp))); err != nil {
+	if err := h.guard.protect(link, c, append(addrsOf(linkAddrs(c), linkAddrs(old.carp)), h.own.of(c.Name)...)); err != nil {
 		return 0, err
 	}
 	h.sysctls.forCarp(c.Name)
@@ -115,8 +123,20 @@ func (h *Host) make(c host.Carp) (int, error) {
 			return 0, err
 		}
 	}
-	if err := h.address(link, have, linkAddrs(c)); err != nil {
+	on := linkAddrs(c)
+	if c.Own {
+		on = nil
+		if err := h.placeOwn(c); err != nil {
+			return 0, err
+		}
+	}
+	if err := h.address(link, have, on); err != nil {
 		return 0, err
+	}
+	if !c.Own {
+		if err := h.placeOwn(c); err != nil {
+			return 0, err
+		}
 	}
 	if err := h.guard.protect(link, c, addrsOf(linkAddrs(c))); err != nil {
 		return 0, err
@@ -141,7 +161,7 @@ func (h *Host) find(c host.Carp, parent netlink.Link) (netlink.Link, error) {
 		return nil, syscall.EEXIST
 	}
 	m, ok := link.(*netlink.Macvlan)
-	if ok && isOn(m, parent) && m.HardwareAddr.String() == c.MAC.String() && m.Mode == netlink.MACVLAN_MODE_PRIVATE {
+	if ok && isOn(m, parent) && m.HardwareAddr.String() == linkMAC(c).String() && m.Mode == netlink.MACVLAN_MODE_PRIVATE {
 		return link, h.netlink.LinkSetAlias(link, h.mark)
 	}
 	return nil, h.netlink.LinkDel(link)
@@ -190,8 +210,8 @@ func (h *Host) byName(name string) (netlink.Link, error) {
 // create makes the macvlan, down, and marks it as ours. Private mode: the other modes lose what comes from our own virtual MAC, and
 // that is what a second master sends from.
 func (h *Host) create(c host.Carp) (netlink.Link, error) {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.ParentIndex, attrs.HardwareAddr = c.Name, c.Carpdev, c.MAC[:]
+	attrs, mac := netlink.NewLinkAttrs(), linkMAC(c)
+	attrs.Name, attrs.ParentIndex, attrs.HardwareAddr = c.Name, c.Carpdev, mac[:]
 	if err := h.netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_PRIVATE}); err != nil {
 		return nil, err
 	}
@@ -205,9 +225,9 @@ func (h *Host) create(c host.Carp) (netlink.Link, error) {
 	return link, h.netlink.LinkSetAlias(link, h.mark) // the kernel takes no alias with the order to make a link
 }
 
-// linkAddrs returns the addresses of a carp's link: the shared ones, and, where there is IPv6, the link-local address of its MAC.
+// linkAddrs returns the addresses of a carp's link, or of its carpdev: the shared ones, and, where there is IPv6, the link-local address of the link's MAC.
 func linkAddrs(c host.Carp) []netip.Prefix {
-	own := netip.PrefixFrom(c.MAC.LinkLocal(), 64)
+	own := netip.PrefixFrom(linkMAC(c).LinkLocal(), 64)
 	if !slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() }) ||
 		slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr() == own.Addr() }) {
 		return c.Addrs
@@ -295,8 +315,9 @@ func (h *Host) Remove(name string) error {
 		return nil
 	}
 	delete(h.made, name)
+	placed := h.own.set(name, nil)
 	link, err := h.byName(name)
-	if err == nil && link != nil && h.ours(link) {
+	if err = errors.Join(placed, err); err == nil && link != nil && h.ours(link) {
 		err = h.netlink.LinkDel(link)
 	}
 	h.neighbours.want(name, m.carp.Carpdev, nil)
@@ -340,7 +361,14 @@ func (h *Host) silence(keep map[string]bool) error {
 			return fmt.Errorf("failed to silence %s: %w", l.Attrs().Name, err)
 		}
 	}
-	if err := h.guard.adopt(kept); err != nil {
+	placed := kept
+	if h.guard.gate == nil {
+		placed = nil
+	}
+	if err := h.own.adopt(placed); err != nil {
+		return fmt.Errorf("failed to silence links: %w", err)
+	}
+	if err := h.guard.adopt(kept, h.own); err != nil {
 		return fmt.Errorf("failed to silence links: %w", err)
 	}
 	return nil
@@ -353,6 +381,9 @@ const endGroup = 0x63617270
 func (h *Host) Silence() error {
 	for name := range h.made {
 		h.guard.renew(name, 0)
+	}
+	if err := h.own.release(); err != nil {
+		return fmt.Errorf("failed to silence addresses: %w", err)
 	}
 	links, err := listLinks()
 	if err != nil {

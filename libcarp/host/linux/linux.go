@@ -44,6 +44,7 @@ type Host struct {
 	made    map[string]made
 	sysctls *sysctls
 	guard   *guard // has locks of its own
+	own     *owner // the same
 }
 
 var _ host.Host = (*Host)(nil)
@@ -73,6 +74,7 @@ func Open(o Options) (*Host, error) {
 		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
 		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
 		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf), guard: newGuard(o),
+		own: newOwner(o),
 	}
 	h.neighbours = newNeighbours(o.Logf, h.ending)
 	if h.quiet, err = quietSockets(); err != nil {

@@ -55,7 +55,7 @@ func (p *port) hear(c host.Carp, index int, deliver func(host.Packet), work *syn
 		ear.close() // of a link that was made again
 		delete(p.ears, c.Name)
 	}
-	ear, err := listen(&net.Interface{Index: index, Name: c.Name}, filter(isFrom(c.MAC), isAdvert), c.Carpdev, deliver, work)
+	ear, err := listen(&net.Interface{Index: index, Name: c.Name}, filter(isFrom(linkMAC(c)), isAdvert), c.Carpdev, deliver, work)
 	if err == nil {
 		p.ears[c.Name] = ear
 	}

@@ -104,13 +104,19 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	ours := h.own.known() // those that go meanwhile, too
 	addrs, err := addrsOn(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, err
 	}
-	of := map[int][]netip.Prefix{}
+	for p := range h.own.known() {
+		ours[p] = true
+	}
+	of, shared, up := map[int][]netip.Prefix{}, map[int][]netip.Prefix{}, map[int]bool{}
 	for _, a := range addrs {
-		if p, ok := prefixOf(a.IPNet); ok {
+		if p, ok := prefixOf(a.IPNet); ok && ours[placed{a.LinkIndex, p}] {
+			shared[a.LinkIndex] = append(shared[a.LinkIndex], p)
+		} else if ok {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
@@ -119,6 +125,7 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 	links := []config.Link{}
 	for _, l := range all {
 		a := l.Attrs()
+		up[a.Index] = a.RawFlags&unix.IFF_UP != 0
 		if isCarp(l) {
 			carps[a.Index] = true
 			continue
@@ -131,6 +138,7 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 		copy(c.MAC[:], a.HardwareAddr)
 		links = append(links, c)
 	}
+	h.own.restore(shared, up)
 	slices.SortFunc(links, func(a, b config.Link) int { return a.Index - b.Index })
 	return links, nil
 }

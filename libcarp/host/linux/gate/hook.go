@@ -53,6 +53,14 @@ func (g *Gate) AttachCarp(ifindex int, carp string) error {
 	return g.attach(ifindex, slot, func(egress bool) (*ebpf.Program, error) { return g.progs.carp(egress, slot) })
 }
 
+// AttachShut puts on a carp's link a gate that never opens.
+func (g *Gate) AttachShut(ifindex int) error {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	const never = slotMax // there is no such slot
+	return g.attach(ifindex, never, func(egress bool) (*ebpf.Program, error) { return g.progs.carp(egress, never) })
+}
+
 // Attach puts the gate on an interface that is no carp and in that VRF, 0: in none. As with carps, what is right already stays.
 func (g *Gate) Attach(ifindex, vrf int) error {
 	g.hooking.Lock()

@@ -1,0 +1,325 @@
+package regress
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// mac returns the Ethernet address of an interface.
+func (m *machine) mac(dev string) string {
+	m.lab.t.Helper()
+	f := strings.Fields(m.lab.ip(m.ns, "-o", "link", "show", "dev", dev))
+	for i := range f {
+		if f[i] == "link/ether" {
+			return f[i+1]
+		}
+	}
+	m.lab.t.Fatalf("%s has no MAC: %s", dev, f)
+	return ""
+}
+
+// filtered makes the switch as a hypervisor's: a machine sends from its own MAC, and gets what is for that or for a group.
+func (l *lab) filtered(machines ...*machine) {
+	l.t.Helper()
+	rules := "table bridge own {\nchain ports {\ntype filter hook forward priority 0\n"
+	for _, m := range machines {
+		mac := m.mac("eth0")
+		rules += fmt.Sprintf("iifname %s ether saddr != %s drop\n", m.port, mac)
+		rules += fmt.Sprintf("oifname %s ether daddr & 01:00:00:00:00:00 == 00:00:00:00:00:00 ether daddr != %s drop\n", m.port, mac)
+	}
+	file := l.dir + "/rules"
+	if err := os.WriteFile(file, []byte(rules+"}\n}\n"), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	l.run("ip", "netns", "exec", l.sw, "nft", "-f", file)
+}
+
+const vip, vip6 = "192.168.1.10", "2001:db8:1::10"
+
+// ownMAC makes carp0 with the MAC of eth0.
+func (m *machine) ownMAC(words string) {
+	m.lab.t.Helper()
+	m.must("ifconfig-carp carp0 vhid 1 " + words + " carpdev eth0 lladdr " + m.mac("eth0") + " " + vip)
+	m.must("ifconfig-carp carp0 inet6 " + vip6)
+}
+
+// refuses reports whether a TCP connection from m to addr is refused at once: by a host, then, that answers for it.
+func (m *machine) refuses(addr string) bool {
+	m.lab.t.Helper()
+	var failed error
+	inNamespace(m.lab.t, m.ns, func() error {
+		c, err := net.DialTimeout("tcp", net.JoinHostPort(addr, "9"), 500*time.Millisecond)
+		if err == nil {
+			c.Close()
+		}
+		failed = err
+		return nil
+	})
+	return errors.Is(failed, syscall.ECONNREFUSED)
+}
+
+// at checks that the client reaches the shared addresses, at that machine.
+func (client *machine) at(m *machine) {
+	client.lab.t.Helper()
+	for _, addr := range []string{vip, vip6} {
+		if !client.ping(addr) {
+			client.lab.t.Errorf("%s does not answer for %s", m.name, addr)
+		}
+		if !client.refuses(addr) {
+			client.lab.t.Errorf("%s: no TCP to %s", m.name, addr)
+		}
+		if out := client.lab.ip(client.ns, "neigh", "show", addr); !strings.Contains(out, "lladdr "+m.mac("eth0")) {
+			client.lab.t.Errorf("the client's entry for %s, which is at %s: %s", addr, m.name, out)
+		}
+	}
+}
+
+// silent checks that a machine that is not master answers for nothing, in whatever way it is asked, and goes on to answer for itself.
+func (client *machine) silent(m *machine) {
+	t, l := client.lab.t, client.lab
+	t.Helper()
+	local := "fe80::200:5eff:fe00:101"
+	for _, addr := range []string{vip, vip6, local} {
+		l.ip(client.ns, "neigh", "replace", addr, "lladdr", m.mac("eth0"), "dev", "eth0", "nud", "permanent")
+		if client.do("ping -n -c 2 -i 0.1 -W 0.2 "+scoped(addr)).code == 0 {
+			t.Errorf("%s, which is no master, answers for %s", m.name, addr)
+		}
+		l.ip(client.ns, "neigh", "del", addr, "dev", "eth0")
+	}
+	if r := client.exec("arping", "-c", "1", "-w", "0.3", "-i", "eth0", vip); strings.Contains(r.out, "from "+m.mac("eth0")) {
+		t.Errorf("%s answers ARP: %s", m.name, r.out)
+	}
+	for _, addr := range []string{m.addr, m.addr6, m.local} {
+		if !client.ping(addr) {
+			t.Errorf("%s does not answer for its own %s", m.name, addr)
+		}
+	}
+	for _, to := range []string{client.addr, client.addr6} {
+		if m.do("ping -n -c 1 -W 1 "+to).code != 0 {
+			t.Errorf("%s does not reach %s", m.name, to)
+		}
+	}
+}
+
+// settledOn waits until a host is master and the other backup.
+func settledOn(a, b *machine) {
+	a.lab.t.Helper()
+	a.becomes("master", 10*time.Second)
+	b.becomes("backup", 10*time.Second)
+}
+
+// The carpdev's own MAC, behind ports that let no other through: an election, fail-overs, a dead host, and its return.
+func TestOwnMAC(t *testing.T) {
+	l := newLab(t)
+	client, a, b := l.machine("client"), l.host("a"), l.host("b")
+	l.filtered(client, a, b)
+	c := client.capture()
+	a.ownMAC(fast)
+	a.becomes("master", 5*time.Second)
+	b.ownMAC(fast)
+	settledOn(a, b)
+	client.at(a)
+	client.silent(b)
+	f, _ := c.wait(t, 0, time.Second, "an advert", advertFrom(a.addr))
+	if f.from.String() != a.mac("eth0") {
+		t.Errorf("an advert from %s", f.from)
+	}
+	for m, want := range map[*machine]string{a: "state UP", b: "state DOWN"} {
+		if out := l.ip(m.ns, "link", "show", "carp0"); !strings.Contains(out, want) {
+			t.Errorf("%s: %s", m.name, out)
+		}
+		for _, to := range []string{client.addr, client.addr6, "10.9.9.9"} {
+			l.ip(m.ns, "route", "replace", "default", "via", client.addr)
+			if out := l.ip(m.ns, "route", "get", to); strings.Contains(out, "src "+vip) {
+				t.Errorf("%s: its own traffic leaves from a shared address: %s", m.name, out)
+			}
+		}
+	}
+
+	const interval = time.Second * 25 / 256
+	s := &series{name: "own MAC, cut, " + fast + ": beyond the master-down time"}
+	for len(s.late) < trials(3, 17) && s.repeated < 50 {
+		time.Sleep(4 * interval)
+		from := c.count()
+		a.cut()
+		time.Sleep(5 * time.Millisecond)
+		adverts := c.since(0, advertFrom(a.addr))
+		deadline := adverts[len(adverts)-1].at.Add(3 * interval)
+		control := startControl(t, deadline)
+		f, at := c.wait(t, from, 5*time.Second, "an announcement", announcement(vip))
+		if f.from.String() != b.mac("eth0") {
+			t.Errorf("announced from %s", f.from)
+		}
+		if late := control.late(t); late > controlLimit {
+			s.repeated++
+		} else {
+			s.late = append(s.late, f.at.Sub(deadline)-max(late, 0))
+		}
+		c.wait(t, at+1, 5*time.Second, "a second announcement", announcement(vip))
+		client.at(b)
+		a.heal()
+		l.within(5*time.Second, "one master", func() bool {
+			x, y := a.status("carp0"), b.status("carp0")
+			return x == "master" && y == "backup" || x == "backup" && y == "master"
+		})
+		if a.status("carp0") != "master" {
+			a, b = b, a
+		}
+		time.Sleep(2 * interval) // the master has announced again
+		client.at(a)
+	}
+	s.judge(t, 20*time.Millisecond, interval)
+	client.silent(b)
+}
+
+// A dead host falls silent with its lease, and what it leaves on the carpdev is taken over, or away, by the next start.
+func TestOwnMACDies(t *testing.T) {
+	for _, args := range [][]string{nil, {"-g"}} {
+		l := newLab(t)
+		client, a := l.machine("client"), l.machine("a")
+		l.filtered(client, a)
+		for _, dev := range []string{"eth1", "eth2"} {
+			l.ip(a.ns, "link", "add", dev, "type", "veth", "peer", "name", "peer-"+dev, "netns", l.sw)
+		}
+		l.within(5*time.Second, "IPv6 is at rest", func() bool { return !strings.Contains(l.ip(a.ns, "-6", "addr", "show"), "tentative") })
+		before := a.everything()
+		same := func(when string) {
+			t.Helper()
+			if after := a.everything(); after != before {
+				t.Errorf("%q: left after %s:\n%s", args, when, diff(before, after))
+			}
+		}
+		a.start(args...)
+		t.Cleanup(a.crash)
+		a.serves()
+		a.ownMAC("advbase 0 advskew 25")
+		a.becomes("master", 5*time.Second)
+		client.at(a)
+		a.must("ifconfig-carp carp0 destroy")
+		same("destroy")
+		a.ownMAC("advbase 0 advskew 25")
+		a.becomes("master", 5*time.Second)
+		a.stop()
+		same("SIGTERM")
+		a.start(args...)
+		a.becomes("master", 5*time.Second)
+
+		// Killed, with the gate it falls silent by itself.
+		a.must("ifconfig-carp carp0 alias 192.168.1.11")
+		a.must("ifconfig-carp carp0 advbase 20 state master")
+		client.at(a)
+		a.crash()
+		if len(args) == 0 {
+			time.Sleep(550 * time.Millisecond)
+			client.silent(a)
+		}
+		// What is configured is taken over, and silent; what is not goes.
+		if r := a.do("ifconfig-carp carp0 inet 192.168.1.11 delete"); r.code != 0 {
+			t.Errorf("%+v", r)
+		}
+		a.start(args...)
+		a.serves()
+		a.becomes("backup", 5*time.Second)
+		client.silent(a)
+		if out := l.ip(a.ns, "addr"); strings.Contains(out, "192.168.1.11") || strings.Contains(out, vip+"/") != (len(args) == 0) {
+			t.Errorf("%q: after a start: %s", args, out)
+		}
+		a.must("ifconfig-carp carp0 state master")
+		client.at(a)
+
+		// A carp that is gone from the configuration, and its link from the host.
+		a.crash()
+		a.do("ifconfig-carp carp0 destroy")
+		l.ip(a.ns, "link", "del", "carp0")
+		a.must("sysctl -qw net.ipv4.conf.eth0.arp_ignore=0 net.ipv4.conf.eth0.arp_announce=0")
+		a.start(args...)
+		a.serves()
+		same("a start without it")
+		a.stop()
+	}
+}
+
+// The mode comes and goes under a master, follows the carpdev's MAC, and mends what goes with a carpdev that is down or flushed.
+func TestOwnMACChanges(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	client, a, b := l.machine("client"), l.host("a"), l.host("b")
+	c := client.capture()
+	for _, m := range []*machine{a, b} {
+		m.must("ifconfig-carp carp0 vhid 1 " + fast + " " + vip)
+		m.must("ifconfig-carp carp0 inet6 " + vip6)
+	}
+	b.must("ifconfig-carp carp0 advskew 100")
+	for _, m := range []*machine{a, b} {
+		m.must("sysctl-carp net.inet.carp.preempt=1")
+	}
+	settledOn(a, b)
+	client.reaches(vip, virtualMAC)
+	own := a.mac("eth0")
+	twice := func(from int, mac string) {
+		t.Helper()
+		for _, addr := range []string{vip, vip6} {
+			_, at := c.wait(t, from, 2*time.Second, "an announcement of "+addr, announcement(addr))
+			f, _ := c.wait(t, at+1, 2*time.Second, "a second announcement of "+addr, announcement(addr))
+			if f.from.String() != mac {
+				t.Errorf("%s announced from %s, want %s", addr, f.from, mac)
+			}
+		}
+	}
+	for range 2 {
+		from := c.count()
+		a.must("ifconfig-carp carp0 lladdr " + own)
+		twice(from, own)
+		client.at(a)
+		if out := a.must("ifconfig-carp carp0"); !strings.Contains(out, "lladdr "+own+"\n") || !strings.Contains(out, "inet6 fe80::200:5eff:fe00:101%carp0 ") {
+			t.Errorf("display: %s", out)
+		}
+		from = c.count()
+		a.must("ifconfig-carp carp0 lladdr " + virtualMAC)
+		twice(from, virtualMAC)
+		client.reaches(vip, virtualMAC)
+		client.reaches(vip6, virtualMAC)
+		if out := l.ip(a.ns, "addr", "show", "dev", "eth0"); strings.Contains(out, vip) || strings.Contains(out, vip6) {
+			t.Errorf("left on the carpdev: %s", out)
+		}
+	}
+	a.must("ifconfig-carp carp0 lladdr " + own)
+	client.at(a)
+
+	// A network manager flushes all, and sets its own again.
+	l.ip(a.ns, "addr", "flush", "dev", "eth0")
+	l.ip(a.ns, "addr", "add", a.addr+"/24", "dev", "eth0")
+	l.ip(a.ns, "addr", "add", a.addr6+"/64", "dev", "eth0", "nodad")
+	l.ip(a.ns, "addr", "add", a.local+"/64", "dev", "eth0", "nodad")
+	l.within(2*time.Second, "the shared addresses are back", func() bool {
+		out := l.ip(a.ns, "addr", "show", "dev", "eth0")
+		return strings.Contains(out, vip+"/32") && strings.Contains(out, vip6+"/128")
+	})
+	client.at(a)
+
+	// The carpdev bounces, and has another MAC afterwards.
+	for _, mac := range []string{own, "02:00:00:00:00:aa"} {
+		l.ip(a.ns, "link", "set", "eth0", "down")
+		a.becomes("invalid", 5*time.Second)
+		l.ip(a.ns, "link", "set", "eth0", "address", mac)
+		l.ip(a.ns, "link", "set", "eth0", "up")
+		l.ip(a.ns, "addr", "replace", a.addr6+"/64", "dev", "eth0", "nodad")
+		l.ip(a.ns, "addr", "replace", a.local+"/64", "dev", "eth0", "nodad")
+		a.becomes("master", 5*time.Second)
+		client.at(a)
+		l.within(time.Second, "lladdr follows", func() bool { return strings.Contains(a.must("ifconfig-carp carp0"), "lladdr "+mac+"\n") })
+	}
+	if n := strings.Count(a.readLog(), "is an address of eth0 itself"); n != 0 {
+		t.Errorf("it takes its own for another's: %s", a.readLog())
+	}
+	a.must("ifconfig-carp carp0 destroy")
+	if out := l.ip(a.ns, "addr"); strings.Contains(out, vip) || strings.Contains(out, vip6) || strings.Contains(out, "5eff") {
+		t.Errorf("left: %s", out)
+	}
+}
