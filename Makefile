@@ -1,6 +1,6 @@
 # CARP for every Unix. Runs under GNU make and BSD make.
 #
-#	make		builds bin/ifconfig-carp, bin/sysctl-carp and bin/kernelsim
+#	make		builds the commands in bin
 #	make demo	shows a fail-over in network namespaces (root; installs what it needs)
 #	make test	runs every test (root; installs what it needs)
 #	make soak	simulates clusters with fresh seeds, for SECONDS=60
@@ -17,19 +17,19 @@ FUZZTIME = 5s
 GOENV = CGO_ENABLED=0 GOTOOLCHAIN=local
 BUILD = $(GOENV) $(GO) build -trimpath -buildvcs=false
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-COMMANDS = ifconfig-carp sysctl-carp kernelsim
+COMMANDS = ifconfig-carp sysctl-carp netstat-carp kernelsim
 SECONDS = 60
 STORMS = 100000
 PAGES4 = carp.4
 PAGES5 = carpstate.5
-PAGES8 = ifconfig-carp.8 sysctl-carp.8 kernelsim.8
+PAGES8 = ifconfig-carp.8 sysctl-carp.8 netstat-carp.8 kernelsim.8
 
 all: build
 
 build:
 	@sh regress/go-version.sh $(GO)
 	@mkdir -p bin
-	$(BUILD) -o bin/ ./ifconfig-carp ./sysctl-carp ./kernelsim
+	$(BUILD) -o bin/ ./ifconfig-carp ./sysctl-carp ./netstat-carp ./kernelsim
 
 demo:
 	@sh regress/need.sh demo
@@ -39,7 +39,7 @@ demo:
 test:
 	@sh regress/need.sh test
 	@$(MAKE) build
-	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp ./regress/mutate
+	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp ./netstat-carp ./regress/mutate
 	@$(GOENV) sh regress/coverage.sh $(GO)
 	@sh libcarp/engine/model/check.sh
 	@$(GOENV) $(GO) run ./regress/mutate rules

@@ -17,6 +17,8 @@ type Case struct {
 	System    int               // exit code
 	Down      []string          // links without a carrier
 	Roles     map[string]string // of the carps
+	Stats     config.Stats
+	CarpStats map[string]config.Stats
 	Files     map[string]string
 	Setup     []Step
 	Nobody    bool
@@ -39,7 +41,7 @@ func ReadCase(path string) (*Case, error) {
 		return nil, err
 	}
 	head, outputs, _ := strings.Cut(string(data), "\nstdout\n")
-	c := &Case{Index: 6, Exit: -1, Roles: map[string]string{}, Files: map[string]string{}}
+	c := &Case{Index: 6, Exit: -1, Roles: map[string]string{}, Files: map[string]string{}, CarpStats: map[string]config.Stats{}}
 	for n, line := range strings.Split(head, "\n") {
 		if strings.HasPrefix(line, "#") || line == "" {
 			continue
@@ -77,6 +79,8 @@ func (c *Case) take(key string, args []string) (err error) {
 		c.Down = append(c.Down, args[0])
 	case "role":
 		c.Roles[args[0]] = args[1]
+	case "counts":
+		err = c.count(args)
 	case "file":
 		c.Files[args[0]] = args[1]
 	case "setup":
@@ -93,4 +97,27 @@ func (c *Case) take(key string, args []string) (err error) {
 		err = fmt.Errorf("%s: unknown key", key)
 	}
 	return err
+}
+
+// count takes in a counter of the host's, or one of a carp's.
+func (c *Case) count(args []string) error {
+	n, err := strconv.ParseUint(args[len(args)-1], 10, 64)
+	if err != nil || len(args) < 2 {
+		return fmt.Errorf("counts %q: no number", args)
+	}
+	name := args[len(args)-2]
+	for counter := config.Counter(0); counter < config.Counters; counter++ {
+		switch {
+		case counter.String() != name:
+		case len(args) == 2:
+			c.Stats[counter] = n
+			return nil
+		default:
+			s := c.CarpStats[args[0]]
+			s[counter] = n
+			c.CarpStats[args[0]] = s
+			return nil
+		}
+	}
+	return fmt.Errorf("counts %s: no such counter", name)
 }

@@ -30,7 +30,7 @@ func deviations(t *testing.T) map[string]string {
 // What a case says that it deviates in is in the list.
 func TestCasesDeviateByTheList(t *testing.T) {
 	list := deviations(t)
-	for _, dir := range []string{"ifconfig", "sysctl"} {
+	for _, dir := range []string{"ifconfig", "sysctl", "netstat"} {
 		paths, err := filepath.Glob("../../" + dir + "/testdata/*.golden")
 		if err != nil || len(paths) == 0 {
 			t.Fatal("no cases of", dir, err)
@@ -56,7 +56,7 @@ func TestCasesDeviateByTheList(t *testing.T) {
 // What is in the list is told in COMPATIBILITY of a manual page, after a comment with its id.
 func TestPagesTellDeviations(t *testing.T) {
 	var told string
-	for _, page := range []string{"ifconfig-carp.8", "sysctl-carp.8", "carp.4"} {
+	for _, page := range []string{"ifconfig-carp.8", "sysctl-carp.8", "netstat-carp.8", "carp.4"} {
 		data, err := os.ReadFile(filepath.Join(man, page))
 		if err != nil {
 			t.Error(err)

@@ -17,12 +17,13 @@
 //	index N           of the first interface; 6 if it is not given
 //	link NAME down    the interface of the host has no carrier
 //	role NAME MASTER  what a carp is when it can be; BACKUP if it is not given
+//	counts NAME N     a counter of the host; with an interface before NAME, one of that
 //	system N          what the system's own commands exit with; 0 if it is not given
 //	file NAME TEXT    a file in the working directory
 //	setup WORDS       a command that succeeds
 //	fails WORDS       a command that fails
 //	as nobody         another user runs the command
-//	run WORDS         the command; ifconfig and sysctl are ours
+//	run WORDS         the command; ifconfig, sysctl and netstat are ours
 //
 // The system's own commands are stand-ins that print what they were asked. Words are separated by blanks; one in double quotes is a string of Go. Every case is run under two locales.
 package golden

@@ -16,6 +16,9 @@ type machine struct {
 	server *statedir.Server
 	links  []config.Link
 	index  int
+	stats  config.Stats
+
+	carpStats map[string]config.Stats
 
 	mu    sync.Mutex
 	conf  *config.Machine
@@ -23,7 +26,7 @@ type machine struct {
 }
 
 func newMachine(c *Case) *machine {
-	m := &machine{links: links(), index: c.Index, conf: config.NewMachine(), roles: c.Roles}
+	m := &machine{links: links(), index: c.Index, stats: c.Stats, carpStats: c.CarpStats, conf: config.NewMachine(), roles: c.Roles}
 	for i := range m.links {
 		m.links[i].Running = !slices.Contains(c.Down, m.links[i].Name)
 	}
@@ -118,6 +121,8 @@ func (m *machine) publish() {
 	}
 	m.server.PublishGroups(demotion)
 	m.server.PublishSysctl(m.conf.Sysctl)
+	m.server.PublishStats(m.stats)
+	m.server.PublishCarpStats(m.carpStats)
 	for _, i := range m.conf.Interfaces {
 		m.server.PublishInterface(m.status(i))
 	}

@@ -92,7 +92,7 @@ func build(dir string) error {
 }
 
 // commands are ours, by the names that cases call them by.
-var commands = map[string]string{"ifconfig": "carp/ifconfig-carp", "sysctl": "carp/sysctl-carp"}
+var commands = map[string]string{"ifconfig": "carp/ifconfig-carp", "sysctl": "carp/sysctl-carp", "netstat": "carp/netstat-carp"}
 
 // theirs stands in for each of the system's own commands: it tells what it was asked.
 const theirs = `#!/bin/sh

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// sections are those of the specification that speak of what sysctl prints, and every text of theirs that concerns carp.
+// sections are those of the specification that speak of what sysctl and netstat print, and every text of theirs that concerns carp.
 var sections = map[string]struct {
 	dir      string
 	literals []string
@@ -21,6 +21,15 @@ var sections = map[string]struct {
 		"sysctl: top level name ", "sysctl: second level name ", "sysctl: third level name ",
 		"sysctl: net.inet.carp.preempt: Operation not permitted\n",
 		"usage: sysctl [-Aanq] [-f file] [name[=value] ...]\n",
+	}},
+	"D": {"netstat", []string{
+		"carp:\n", "\t0 packets received (IPv4)\n", "\t1 packet received (IPv4)\n", "\t0 packets received (IPv6)\n",
+		"\t\t0 packets discarded for bad interface\n", "\t\t0 packets discarded for wrong TTL\n", "\t\t0 packets shorter than header\n",
+		"\t\t0 discarded for bad checksums\n", "\t\t0 discarded packets with a bad version\n", "\t\t0 discarded because packet too short\n",
+		"\t\t0 discarded for bad authentication\n", "\t\t0 discarded for unknown vhid\n", "\t\t0 discarded because of a bad address list\n",
+		"\t0 packets sent (IPv4)\n", "\t0 packets sent (IPv6)\n", "\t\t0 send failed due to mbuf memory error\n",
+		"\t0 transitions to master\n", "\t1 transition to master\n",
+		"netstat: X: unknown or uninstrumented protocol\n",
 	}},
 }
 
