@@ -88,14 +88,23 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 		h.Close()
 		return fmt.Errorf("failed to read random bytes: %w", err)
 	}
+	ready := os.NewFile(fdReady, "ready")
+	say := func(what byte) {
+		if _, err := ready.Write([]byte{what}); err != nil {
+			debug("kernelsim: ready: %v", err)
+		}
+	}
 	l := loop.New(loop.Options{
 		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Memory: memory, Log: logs.log, Verbose: verbose,
+		Urgent: func(urgent bool) {
+			if urgent {
+				say(saysUrgent)
+			} else {
+				say(saysCalm)
+			}
+		},
 	})
 	server := statedir.NewServer(held.Listener, l)
 	defer server.Close()
-	return l.Run(ctx, server, func() {
-		if _, err := os.NewFile(fdReady, "ready").Write([]byte{1}); err != nil {
-			debug("kernelsim: ready: %v", err)
-		}
-	})
+	return l.Run(ctx, server, func() { say(saysServes) })
 }

@@ -19,7 +19,7 @@ const (
 	fdLock   = 3 + iota // so that nobody starts beside an engine that has outlived its supervisor
 	fdCtl               // the listening socket: commands can connect as long as the supervisor lives
 	fdAlive             // reads end of file when the supervisor is gone
-	fdReady             // the engine writes a byte when it serves; the supervisor reads end of file when it is gone
+	fdReady             // what the engine says; the supervisor reads end of file when it is gone
 	fdRecord            // what the next engine needs to know of this one
 	fdGate              // the gate, as many as it needs, if there is one
 )
@@ -27,6 +27,13 @@ const (
 // fdLast is where the engine has fdReady a second time. The kernel closes a dead process's files before it tells its parent, which takes tens of
 // milliseconds with packet sockets, and Linux begins with the highest.
 const fdLast = 512
+
+// What the engine says, each in a byte.
+const (
+	saysServes = 's'
+	saysUrgent = 'u' // it must not wait for other processes
+	saysCalm   = 'c' // it may again
+)
 
 // What an engine process is told after the state directory and the pause.
 const (
@@ -224,18 +231,31 @@ func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
 		return nil, err
 	}
 	e := &engineProcess{cmd: cmd, alive: aliveW, ready: readyR, gone: make(chan struct{}), ended: make(chan error, 1)}
-	go e.listen()
+	go s.listen(e)
 	go func() { e.ended <- cmd.Wait() }()
 	return e, nil
 }
 
-// listen hears that the engine serves, and that it is gone.
-func (e *engineProcess) listen() {
+// listen hears what the engine says, and that it is gone.
+func (s *supervisor) listen(e *engineProcess) {
 	defer close(e.gone)
-	for b := make([]byte, 1); ; e.served.Store(true) {
+	for b := make([]byte, 1); ; {
 		if _, err := e.ready.Read(b); err != nil {
 			return
 		}
+		switch b[0] {
+		case saysServes:
+			e.served.Store(true)
+		case saysUrgent, saysCalm:
+			s.hurry(e, b[0] == saysUrgent)
+		}
+	}
+}
+
+// hurry lets an engine run before other processes, where that may be. One that computes for seconds without a pause is killed, see confine.
+func (s *supervisor) hurry(e *engineProcess, urgent bool) {
+	if err := setPriority(e.cmd.Process.Pid, urgent); err != nil && s.verbose {
+		s.logs.debugf("kernelsim: no real-time priority for the engine: %v", err)
 	}
 }
 

@@ -27,13 +27,20 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// confine keeps the pass phrases out of core dumps, and other users' debuggers away.
+// spinMax is for how long at most an engine with a real-time priority computes without a pause, in microseconds.
+const spinMax = 5e6
+
+// confine keeps the pass phrases out of core dumps, and other users' debuggers away. And it lets the kernel end this process when it has a real-time
+// priority and computes for ever: see [supervisor.hurry].
 func confine() error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return fmt.Errorf("failed to forbid core dumps: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("failed to forbid core dumps: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_RTTIME, &unix.Rlimit{Cur: spinMax, Max: spinMax}); err != nil {
+		return fmt.Errorf("failed to limit the time of computing: %w", err)
 	}
 	return nil
 }

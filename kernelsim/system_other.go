@@ -36,6 +36,8 @@ func (*cell) start(*exec.Cmd) error { return supported() }
 
 func (*cell) close() {}
 
+func setPriority(int, bool) error { return supported() }
+
 func keepCaps() error { return supported() }
 
 func newRecord() (*os.File, error) { return nil, supported() }

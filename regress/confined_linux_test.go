@@ -3,8 +3,8 @@ package regress
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,28 +13,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// privileges returns what differs among the privileges of a process's threads, and how many threads it has.
-func privileges(t *testing.T, pid int) (found map[string]bool, threads int) {
+// threads returns the numbers of a process's threads.
+func threads(t *testing.T, pid int) (tids []int) {
 	t.Helper()
-	statuses, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil || len(statuses) == 0 {
-		t.Fatalf("%d: no threads: %v", pid, err)
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, e := range entries {
+		tid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tids = append(tids, tid)
+	}
+	return tids
+}
+
+// privileges returns what differs among the privileges of a process's threads, and how many threads it has.
+func privileges(t *testing.T, pid int) (found map[string]bool, n int) {
+	t.Helper()
 	found = map[string]bool{}
 	lines := regexp.MustCompile(`(?m)^(Cap\w+|NoNewPrivs):\t.*$`)
-	for _, name := range statuses {
-		data, err := os.ReadFile(name)
+	for _, tid := range threads(t, pid) {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, tid))
 		if os.IsNotExist(err) {
 			continue // it has ended
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		n++
 		for _, line := range lines.FindAllString(string(data), -1) {
 			found[line] = true
 		}
 	}
-	return found, len(statuses)
+	return found, n
 }
 
 // The engine process has CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, the supervisor CAP_SETPCAP and CAP_SYS_NICE too, on each thread and in each set; and all that an engine does in its

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 		control(at)
 		return
 	}
+	if os.Getenv("CARP_HOG") != "" {
+		hog()
+	}
 	if os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "regress: needs root (make test says what else)")
 		os.Exit(77)
@@ -97,9 +100,10 @@ type machine struct {
 	port  string // its port on the bridge
 	addr  string
 	addr6 string
-	local string // its link-local address
-	state string // directory
-	log   string // file
+	local string   // its link-local address
+	state string   // directory
+	log   string   // file
+	wrap  []string // what executes kernelsim, if anything
 	sim   *exec.Cmd
 	ended chan struct{}
 }
@@ -152,7 +156,7 @@ func (m *machine) start(args ...string) {
 		m.lab.t.Fatal(err)
 	}
 	defer log.Close()
-	m.sim = m.command(append([]string{"kernelsim", "-e"}, args...)...) // ip-netns(8) executes it: the pid is kernelsim's
+	m.sim = m.command(append(append(m.wrap, "kernelsim", "-e"), args...)...) // ip-netns(8) executes it: the pid is kernelsim's
 	m.sim.Stderr = log
 	if err := m.sim.Start(); err != nil {
 		m.lab.t.Fatal(err)

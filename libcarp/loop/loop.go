@@ -23,7 +23,8 @@ type Options struct {
 	Random  engine.Random                                // of the counters; has to be unpredictable
 	Memory  func(carp string, vhid uint8) *engine.Memory // see [engine.New]
 	Log     func(level engine.Level, text string)
-	Verbose bool // the engine logs everything
+	Urgent  func(bool) // told when the loop must not wait for other processes, and when it may again; must not wait; may be nil
+	Verbose bool       // the engine logs everything
 }
 
 // A Loop runs one engine.
@@ -52,6 +53,9 @@ type Loop struct {
 
 	leases  map[string]*lease // of the masters
 	renewAt engine.Instant    // the first of them; 0: none
+
+	fast   map[string]bool // carps with a short interval that run
+	urgent bool            // as Urgent was told
 }
 
 // New returns a loop. Give it to [statedir.NewServer] as the handler of changes, then call Run.
@@ -64,7 +68,7 @@ func New(o Options) *Loop {
 	return &Loop{
 		Options: o, engine: e, hands: newHands(o.Host),
 		requests: make(chan *request), posted: make(chan func()), ended: make(chan struct{}), broken: map[string]bool{},
-		leases: map[string]*lease{},
+		leases: map[string]*lease{}, fast: map[string]bool{},
 	}
 }
 

@@ -106,6 +106,7 @@ type bench struct {
 	ended  chan error
 	mu     sync.Mutex
 	logged []string
+	urgent []bool // as it was told
 }
 
 func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
@@ -132,6 +133,10 @@ func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.logged = append(b.logged, text)
+	}, Urgent: func(urgent bool) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.urgent = append(b.urgent, urgent)
 	}})
 	server := statedir.NewServer(held.Listener, l)
 	var ctx context.Context

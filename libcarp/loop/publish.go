@@ -31,6 +31,7 @@ func (l *Loop) publishStats() {
 // publish tells what can be seen of a carp now, once the hands have made it true.
 func (l *Loop) publish(name string) {
 	v, ok := l.engine.View(name)
+	l.hurry(name, ok && v.Running && intervalOf(v.Interface) < urgentBelow)
 	if !ok {
 		l.hands.ask(func() {
 			l.server.RemoveInterface(name)
