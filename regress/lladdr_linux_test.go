@@ -323,3 +323,44 @@ func TestOwnMACChanges(t *testing.T) {
 		t.Errorf("left: %s", out)
 	}
 }
+
+// Behind such ports, in the default mode, both hosts are master, and each says once why. On a network that lets the virtual MAC through nobody does.
+func TestFilteredIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, filtered := range []bool{true, false} {
+		for _, addr := range []string{vip, "inet6 " + vip6} {
+			l := newLab(t)
+			client, a, b := l.machine("client"), l.host("a"), l.host("b")
+			want := 0
+			if filtered {
+				l.filtered(client, a, b)
+				want = 1
+			}
+			for _, m := range []*machine{a, b} {
+				m.must("ifconfig-carp carp0 vhid 1 carpdev eth0 " + fast)
+				m.must("ifconfig-carp carp0 " + addr)
+			}
+			if filtered {
+				a.becomes("master", 5*time.Second)
+				b.becomes("master", 5*time.Second)
+			}
+			said := func(m, other *machine) int {
+				return strings.Count(m.readLog(), "carp0: "+other.mac("eth0")+" is master too, its adverts from "+virtualMAC+" do not arrive, see lladdr\n")
+			}
+			if filtered {
+				l.within(5*time.Second, "both say it", func() bool { return said(a, b) > 0 && said(b, a) > 0 })
+			}
+			time.Sleep(time.Second)
+			if !filtered { // a fail-over and back: two new masters
+				for _, m := range []*machine{a, b, a} {
+					m.must("ifconfig-carp carp0 state master")
+					m.becomes("master", 5*time.Second)
+					time.Sleep(500 * time.Millisecond)
+				}
+			}
+			if x, y := said(a, b), said(b, a); x != want || y != want {
+				t.Errorf("filtered %t, %s: said %d and %d times:\n%s%s", filtered, addr, x, y, a.readLog(), b.readLog())
+			}
+		}
+	}
+}

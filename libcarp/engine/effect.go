@@ -47,6 +47,14 @@ type Probe struct {
 	IPv6    bool
 }
 
+// Claim tells other masters, from the carpdev's own MAC, that this host is one: their adverts, or ours, may not get through.
+type Claim struct {
+	Carp    string
+	Carpdev int
+	VHID    uint8
+	Addr    netip.Addr // one that is shared; not valid where none is of IPv4
+}
+
 // Announce tells the network where the addresses are: gratuitous ARP and unsolicited neighbour advertisements.
 type Announce struct {
 	Carp    string
@@ -101,6 +109,7 @@ func (*Ensure) effect()        {}
 func (*Probe) effect()         {}
 func (*Remove) effect()        {}
 func (*Announce) effect()      {}
+func (*Claim) effect()         {}
 func (*Transition) effect()    {}
 func (*Publish) effect()       {}
 func (*Persist) effect()       {}

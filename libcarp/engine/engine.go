@@ -117,10 +117,12 @@ type node struct {
 	memory   *Memory
 	restored bool // the clock knows of the memory
 
-	heard Instant // when an advert over IPv4 was last accepted
-	tie   tie
-	rival bool // another master was heard: announce with the next advert
-	garp  int  // adverts until the second gratuitous ARP; 0: none is due
+	heard   Instant // when an advert over IPv4 was last accepted
+	arrived Instant // when an advert of anybody's last arrived, whether accepted or not
+	unheard bool    // another master, whose adverts do not arrive, was told of
+	tie     tie
+	rival   bool // another master was heard: announce with the next advert
+	garp    int  // adverts until the second gratuitous ARP; 0: none is due
 }
 
 // An oldAuth is the HMAC over a list of addresses that was replaced.
@@ -164,6 +166,8 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 		e.receive(now, ev)
 	case *Foreign:
 		e.foreign(ev)
+	case *Claimed:
+		e.claimed(now, ev)
 	case *Tick:
 	case *Sent:
 		e.sentAdvert(now, ev)
@@ -283,6 +287,9 @@ func (e *Engine) advertise(n *node, now Instant) {
 	if due || n.rival {
 		n.rival = false
 		e.announce(n)
+	}
+	if due {
+		e.claim(n)
 	}
 	e.timers.arm(n, now+e.interval(n))
 }

@@ -39,6 +39,14 @@ type Foreign struct {
 	IPv4, IPv6 uint64
 }
 
+// Claimed tells that another host says to be master of a virtual host; see [Claim].
+type Claimed struct {
+	Clock
+	Carpdev int
+	VHID    uint8
+	From    config.MAC
+}
+
 // Links tells all interfaces of the host that are not carps, as they are now.
 type Links struct {
 	Clock

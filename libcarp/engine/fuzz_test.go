@@ -156,6 +156,8 @@ func (d *decoder) event(e *Engine, sent *[]Sent) Event {
 		return &Sent{d.clock(), pick(d, "carp9", ""), false, config.EIO}
 	case 12:
 		return &LinkMade{d.clock(), pick(d, "carp0", "carp1", "carp9"), d.byte()%2 == 1}
+	case 14:
+		return &Claimed{d.clock(), 2 + int(d.byte()%2), 1 + d.byte()%2, config.MAC{2}}
 	case 13: // what was put into force last is taken back, or done again
 		d.undo = d.byte()%2 == 1
 		return &Configure{d.clock(), d.plan(e, d.change)}
@@ -369,6 +371,10 @@ func (i *inspector) effect(f Effect, ev Event) {
 			if !slices.ContainsFunc(l.Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
 				i.t.Fatalf("%s: %s announced, the link has %v", f.Carp, a, l.Addrs)
 			}
+		}
+	case *Claim:
+		if l := i.link[f.Carp]; l == nil || !l.Master || l.Carpdev != f.Carpdev || f.VHID == 0 {
+			i.t.Fatalf("%+v, the link is %+v", f, l)
 		}
 	case *Transition:
 		l := i.link[f.Carp]

@@ -15,6 +15,7 @@ type NodeView struct {
 	SendErrors, SendSuccess  [2]int  // in a row
 	Ties, Announcements      int
 	Rival, Deferred, OldKeys bool
+	Unheard                  bool   // another master, by its adverts
 	Newest                   int64  // of its Memory
 	Sent, Accepted           uint64 // how many counters went into it
 }
@@ -27,7 +28,7 @@ func (e *Engine) Nodes(dst []NodeView) []NodeView {
 			v := NodeView{
 				Carp: c.cfg.Name, VHID: n.vhid, State: n.state, Deadline: n.deadline, Running: c.running,
 				Advbase: t.advbase, Advskew: t.advskew, Demote: t.demote,
-				Suppressed: c.suppressed, Ties: n.tie.count, Announcements: n.garp, Rival: n.rival, Deferred: n.deferred,
+				Suppressed: c.suppressed, Ties: n.tie.count, Announcements: n.garp, Rival: n.rival, Unheard: n.unheard, Deferred: n.deferred,
 				OldKeys: len(n.previous) > 0, Newest: n.memory.Newest, Sent: n.memory.SentTotal, Accepted: n.memory.AcceptedTotal,
 			}
 			for f, o := range c.out {

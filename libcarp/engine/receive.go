@@ -44,6 +44,7 @@ func (e *Engine) receive(now Instant, p *Packet) {
 	}
 	c := n.carp
 	c.stats[packets]++
+	n.arrived = now
 	if ad.Version != wire.Version {
 		if e.isVRRP(p, now) {
 			return
@@ -167,6 +168,7 @@ func (n *node) verifyPrevious(ad *wire.Advert, now Instant) bool {
 
 // accept acts on an advert of somebody with our key.
 func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
+	n.unheard = false
 	t, sealed := ad.Sealed()
 	e.restore(n, now)
 	if sealed {

@@ -35,6 +35,14 @@ type Packet struct {
 	Dst     netip.Addr
 	TTL     int
 	Payload []byte // what follows the IP header, cut to what the header says; owned by the receiver
+
+	Claim Claim // where there is one it is no advert, and nothing else of this is set but Carpdev
+}
+
+// A Claim is another host's word that it is master of a virtual host; see [Host.Claim].
+type Claim struct {
+	VHID uint8 // 0: none
+	From config.MAC
 }
 
 // Foreign are adverts that were dropped before they reached Packets: whole, with the right TTL and checksum, and of a vhid that is not ours.
@@ -77,6 +85,10 @@ type Host interface {
 	// Send puts an advert on the wire. The error carries a syscall.Errno: EHOSTDOWN while the link-level address of a peer is not known, which is then
 	// asked for.
 	Send(a Advert) error
+
+	// Claim tells other hosts with this software, from the carpdev's own MAC, that this host is master of the vhid. It comes to them as a [Packet]. No other
+	// host may learn from it where the address is; addr is not valid where none is shared.
+	Claim(carpdev int, vhid uint8, addr netip.Addr) error
 
 	// Probe sends something harmless by an advert's way out over a family, to see whether it gets there. The error carries a syscall.Errno.
 	Probe(carpdev int, inet6 bool) error

@@ -128,6 +128,10 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 
 // receive gives a packet to the engine.
 func (l *Loop) receive(p host.Packet) {
+	if p.Claim.VHID != 0 {
+		l.step(&engine.Claimed{Clock: l.wall(), Carpdev: p.Carpdev, VHID: p.Claim.VHID, From: p.Claim.From})
+		return
+	}
 	l.packet = engine.Packet{Clock: l.wall(), Carpdev: p.Carpdev, Src: p.Src, Dst: p.Dst, TTL: p.TTL, Payload: p.Payload}
 	l.step(&l.packet)
 }
@@ -173,7 +177,7 @@ func (l *Loop) do(f engine.Effect) {
 		l.send(f)
 	case *engine.Probe:
 		l.outcome = append(l.outcome, engine.Sent{Carp: f.Carp, IPv6: f.IPv6, Errno: statedir.ErrnoOf(l.Host.Probe(f.Carpdev, f.IPv6))})
-	case *engine.Ensure, *engine.Remove, *engine.Announce:
+	case *engine.Ensure, *engine.Remove, *engine.Announce, *engine.Claim:
 		if !l.ending {
 			l.link(f)
 		}
@@ -211,6 +215,13 @@ func (l *Loop) link(f engine.Effect) {
 		l.hands.ask(func() {
 			if err := l.hands.remove(f.Carp); err != nil {
 				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
+			}
+		})
+	case *engine.Claim:
+		c := *f // the effect is valid until the next step
+		l.hands.ask(func() {
+			if err := l.Host.Claim(c.Carpdev, c.VHID, c.Addr); err != nil {
+				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", c.Carp, err)) })
 			}
 		})
 	case *engine.Announce:

@@ -89,7 +89,11 @@ func (h *stubHost) Renew(carp string, until int64) {
 func (h *stubHost) Foreign() host.Foreign               { return host.Foreign{} }
 func (h *stubHost) Drain()                              { h.note("drain") }
 func (h *stubHost) Probe(carpdev int, inet6 bool) error { h.note("probe %d", carpdev); return nil }
-func (h *stubHost) Close() error                        { h.closed = true; return nil }
+func (h *stubHost) Claim(carpdev int, vhid uint8, addr netip.Addr) error {
+	h.note("claim %d", vhid)
+	return nil
+}
+func (h *stubHost) Close() error { h.closed = true; return nil }
 
 func (h *stubHost) did() []string {
 	h.mu.Lock()

@@ -62,7 +62,7 @@ func (s *stranger) close() {
 }
 
 // instructions are the program. LoadAbs counts from the Ethernet header, ends the program with 0 where the frame is too short, and keeps only
-// registers from R6 on; R6 has to be the context.
+// registers from R6 on; R6 has to be the context. Claims are taken.
 func (s *stranger) instructions() asm.Instructions {
 	ins := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
@@ -74,6 +74,7 @@ func (s *stranger) instructions() asm.Instructions {
 		asm.JNE.Imm(asm.R0, 0, "drop"),
 		asm.LoadMem(asm.R8, asm.R6, skbLen, asm.Word),
 		asm.LoadAbs(12, asm.Half),
+		asm.JEq.Imm(asm.R0, unix.ETH_P_ARP, "claim"),
 		asm.JEq.Imm(asm.R0, unix.ETH_P_IPV6, "ipv6"),
 		asm.JNE.Imm(asm.R0, unix.ETH_P_IP, "drop"),
 
@@ -102,6 +103,10 @@ func (s *stranger) instructions() asm.Instructions {
 	)
 	ins = append(ins, s.advert(ethernetHeader+wire.IPv6Header, 1)...)
 	return append(ins,
+		asm.LoadAbs(ethernetHeader+arpSenderIP, asm.Word).WithSymbol("claim"),
+		asm.JNE.Imm(asm.R0, 0, "drop"),
+		asm.LoadAbs(ethernetHeader+arpTargetMAC, asm.Word),
+		asm.JNE.Imm(asm.R0, macPrefix, "drop"),
 		asm.Mov.Imm(asm.R0, 2048).WithSymbol("take"),
 		asm.Return(),
 		asm.Mov.Imm(asm.R0, 0).WithSymbol("drop"),

@@ -20,11 +20,14 @@ const (
 	notWhole       = 0x3fff // more fragments, or a fragment offset
 )
 
-// drop is a jump to the end of a filter, where nothing is taken.
-const drop = 0xff
+// drop is a jump to the end of a filter, where nothing is taken; take to where the frame is.
+const (
+	drop = 0xff
+	take = 0xfe
+)
 
 // isAdvert is passed by packets of protocol 112 over IPv4, whole, or over IPv6 without extension headers, to us or to a group, and not of a VLAN. Peers
-// share our MAC and, on carpdevs without an address, our source address: only the kernel's mark tells our own frames.
+// share our MAC and, on carpdevs without an address, our source address: only the kernel's mark tells our own frames. Claims pass too.
 var isAdvert = []bpf.Instruction{
 	bpf.LoadExtension{Num: bpf.ExtType},
 	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OUTGOING, SkipTrue: drop},
@@ -33,6 +36,11 @@ var isAdvert = []bpf.Instruction{
 	bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0x0fff}, // VLAN 0 is a priority alone
 	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipFalse: drop},
 	bpf.LoadAbsolute{Off: 12, Size: 2},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipFalse: 4},
+	bpf.LoadAbsolute{Off: ethernetHeader + arpSenderIP, Size: 4},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipFalse: drop},
+	bpf.LoadAbsolute{Off: ethernetHeader + arpTargetMAC, Size: 4},
+	bpf.JumpIf{Cond: bpf.JumpEqual, Val: macPrefix, SkipTrue: take, SkipFalse: drop},
 	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IPV6, SkipTrue: 5},
 	bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_IP, SkipFalse: drop},
 	bpf.LoadAbsolute{Off: 23, Size: 1},
@@ -59,8 +67,11 @@ func filter(tests ...[]bpf.Instruction) []bpf.Instruction {
 	for n, i := range program {
 		if j, ok := i.(bpf.JumpIf); ok {
 			end := uint8(len(program) - 2 - n)
-			if j.SkipTrue == drop {
+			switch j.SkipTrue {
+			case drop:
 				j.SkipTrue = end
+			case take:
+				j.SkipTrue = end - 1
 			}
 			if j.SkipFalse == drop {
 				j.SkipFalse = end
@@ -71,7 +82,7 @@ func filter(tests ...[]bpf.Instruction) []bpf.Instruction {
 	return program
 }
 
-// parseFrame reads an Ethernet frame with an advert. The payload, a part of the frame, ends where the IP header says.
+// parseFrame reads an Ethernet frame with an advert or a claim. The payload, a part of the frame, ends where the IP header says.
 func parseFrame(frame []byte) (p host.Packet, ok bool) {
 	if len(frame) < ethernetHeader {
 		return p, false
@@ -82,6 +93,8 @@ func parseFrame(frame []byte) (p host.Packet, ok bool) {
 		return parseIPv4(ip)
 	case unix.ETH_P_IPV6:
 		return parseIPv6(ip)
+	case unix.ETH_P_ARP:
+		return parseClaim(ip)
 	}
 	return p, false
 }
