@@ -20,6 +20,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMANDS = ifconfig-carp sysctl-carp netstat-carp kernelsim
 SECONDS = 60
 STORMS = 100000
+PAGES3 = libcarp.3 sysctl-carp.3
 PAGES4 = carp.4
 PAGES5 = carpstate.5
 PAGES8 = ifconfig-carp.8 sysctl-carp.8 netstat-carp.8 kernelsim.8
@@ -80,8 +81,9 @@ lint:
 	shellcheck rc.d/carp regress/*.sh libcarp/engine/model/check.sh .ci/run
 
 install: build
-	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(INITDIR)
+	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(INITDIR)
 	for c in $(COMMANDS); do install -m 0755 bin/$$c $(DESTDIR)$(PREFIX)/sbin/ || exit 1; done
+	for p in $(PAGES3); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man3/ || exit 1; done
 	for p in $(PAGES4); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man4/ || exit 1; done
 	for p in $(PAGES5); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man5/ || exit 1; done
 	for p in $(PAGES8); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man8/ || exit 1; done
@@ -90,6 +92,7 @@ install: build
 
 uninstall:
 	for c in $(COMMANDS); do rm -f $(DESTDIR)$(PREFIX)/sbin/$$c; done
+	for p in $(PAGES3); do rm -f $(DESTDIR)$(MANDIR)/man3/$$p; done
 	for p in $(PAGES4); do rm -f $(DESTDIR)$(MANDIR)/man4/$$p; done
 	for p in $(PAGES5); do rm -f $(DESTDIR)$(MANDIR)/man5/$$p; done
 	for p in $(PAGES8); do rm -f $(DESTDIR)$(MANDIR)/man8/$$p; done
