@@ -12,6 +12,11 @@ PREFIX = /usr/local
 DESTDIR =
 MANDIR = $(PREFIX)/share/man
 INITDIR = /etc/init.d
+SYSCONFDIR = /etc
+LIBDIR = $(PREFIX)/lib/carp
+# what stands under the system's names, for scripts that have this directory first in PATH
+NAMEDIR = $(PREFIX)/libexec/carp
+NAMES = ifconfig sysctl netstat
 GO = go
 FUZZTIME = 5s
 GOENV = CGO_ENABLED=0 GOTOOLCHAIN=local
@@ -22,7 +27,7 @@ SECONDS = 60
 STORMS = 100000
 PAGES3 = libcarp.3 sysctl-carp.3
 PAGES4 = carp.4
-PAGES5 = carpstate.5
+PAGES5 = carpstate.5 hostname.carp.5
 PAGES8 = ifconfig-carp.8 sysctl-carp.8 netstat-carp.8 kernelsim.8
 
 all: build
@@ -78,7 +83,7 @@ lint:
 	$(GOENV) $(GO) vet ./...
 	CGO_ENABLED=0 $(GO) run $(STATICCHECK) ./...
 	@out=$$(mandoc -T lint -W warning man/*.[1-9] 2>&1); [ -z "$$out" ] || { echo "$$out"; exit 1; }
-	shellcheck rc.d/carp regress/*.sh libcarp/engine/model/check.sh .ci/run
+	shellcheck rc.d/carp rc.d/netstart regress/*.sh libcarp/engine/model/check.sh .ci/run
 
 install: build
 	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(INITDIR)
@@ -89,6 +94,13 @@ install: build
 	for p in $(PAGES8); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man8/ || exit 1; done
 	sed 's,@PREFIX@,$(PREFIX),g' rc.d/carp > $(DESTDIR)$(INITDIR)/carp
 	chmod 0755 $(DESTDIR)$(INITDIR)/carp
+	mkdir -p $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(LIBDIR) $(DESTDIR)$(SYSCONFDIR)
+	for n in $(NAMES); do \
+		ln -sf ../../sbin/$$n-carp $(DESTDIR)$(NAMEDIR)/$$n && install -m 0644 man/$$n-carp.8 $(DESTDIR)$(NAMEDIR)/man/man8/$$n.8 || exit 1; \
+	done
+	sed 's,@PREFIX@,$(PREFIX),g' rc.d/netstart > $(DESTDIR)$(LIBDIR)/netstart
+	chmod 0755 $(DESTDIR)$(LIBDIR)/netstart
+	[ -e $(DESTDIR)$(SYSCONFDIR)/netstart ] || [ -h $(DESTDIR)$(SYSCONFDIR)/netstart ] || ln -s $(LIBDIR)/netstart $(DESTDIR)$(SYSCONFDIR)/netstart
 
 uninstall:
 	for c in $(COMMANDS); do rm -f $(DESTDIR)$(PREFIX)/sbin/$$c; done
@@ -97,6 +109,11 @@ uninstall:
 	for p in $(PAGES5); do rm -f $(DESTDIR)$(MANDIR)/man5/$$p; done
 	for p in $(PAGES8); do rm -f $(DESTDIR)$(MANDIR)/man8/$$p; done
 	rm -f $(DESTDIR)$(INITDIR)/carp
+	for n in $(NAMES); do rm -f $(DESTDIR)$(NAMEDIR)/$$n $(DESTDIR)$(NAMEDIR)/man/man8/$$n.8 || exit 1; done
+	[ ! -d $(DESTDIR)$(NAMEDIR) ] || rmdir $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(NAMEDIR)/man $(DESTDIR)$(NAMEDIR) 2>/dev/null || true
+	[ "$$(readlink $(DESTDIR)$(SYSCONFDIR)/netstart)" != $(LIBDIR)/netstart ] || rm -f $(DESTDIR)$(SYSCONFDIR)/netstart
+	rm -f $(DESTDIR)$(LIBDIR)/netstart
+	[ ! -d $(DESTDIR)$(LIBDIR) ] || rmdir $(DESTDIR)$(LIBDIR) 2>/dev/null || true
 
 clean:
 	rm -rf bin

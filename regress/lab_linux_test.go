@@ -27,7 +27,10 @@ func trials(ci, full int) int {
 	return ci
 }
 
-var bin string
+var (
+	bin     string
+	scratch string // for what several tests share
+)
 
 func TestMain(m *testing.M) {
 	if at := os.Getenv("CARP_CONTROL"); at != "" {
@@ -46,13 +49,21 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	bin = filepath.Join(filepath.Dir(wd), "bin")
-	for _, tool := range []string{bin + "/kernelsim", bin + "/ifconfig-carp", bin + "/sysctl-carp", "ip", "ping", "tcpdump", "tc", "nft", "arping", "ucarp", "setpriv"} {
+	for _, tool := range []string{bin + "/kernelsim", bin + "/ifconfig-carp", bin + "/sysctl-carp", "ip", "ping", "tcpdump", "tc", "nft", "arping", "ucarp", "setpriv", "dash", "mksh", "ksh93", "busybox", "bmake", "man"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			fmt.Fprintf(os.Stderr, "regress: needs %s (make test builds and installs it)\n", tool)
 			os.Exit(77)
 		}
 	}
-	os.Exit(m.Run())
+	if scratch, err = os.MkdirTemp("", "carp"); err == nil {
+		err = os.Chmod(scratch, 0o755)
+	}
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(scratch)
+	os.Exit(code)
 }
 
 var labs atomic.Int32 // labs of parallel tests are made at once

@@ -1,9 +1,11 @@
 package regress
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -82,47 +84,120 @@ func TestNeed(t *testing.T) {
 	}
 }
 
-// What install puts somewhere, uninstall takes away.
-func TestInstall(t *testing.T) {
-	dir := t.TempDir()
-	list := func() (files []string) {
-		filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
-			if err == nil && !info.IsDir() {
-				files = append(files, strings.TrimPrefix(path, dir)+" "+info.Mode().String())
+// tree lists what is below a directory, with modes and contents.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		what := info.Mode().String()
+		switch {
+		case info.Mode().IsRegular():
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		return files
+			what += " " + string(data)
+		case info.Mode()&os.ModeSymlink != 0:
+			to, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			what += " -> " + to
+		}
+		all[strings.TrimPrefix(path, dir)] = what
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, target := range []string{"install", "uninstall"} {
-		c := exec.Command("make", "-s", target, "DESTDIR="+dir, "PREFIX=/opt/carp")
-		c.Dir = ".."
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", target, err, out)
-		}
-		files := list()
-		if target == "uninstall" {
-			if len(files) > 0 {
-				t.Errorf("left: %q", files)
+	return all
+}
+
+func paths(tree map[string]string) (all []string) {
+	for path := range tree {
+		all = append(all, path)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func makeIt(t *testing.T, program string, args ...string) {
+	t.Helper()
+	c := exec.Command(program, append([]string{"-s"}, args...)...)
+	c.Dir = ".."
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+	}
+}
+
+// What install puts somewhere, uninstall takes away, and nothing else: under GNU make and BSD make, beside an administrator's own /etc/netstart and
+// without one.
+func TestInstall(t *testing.T) {
+	for _, program := range []string{"make", "bmake"} {
+		for _, netstart := range []bool{false, true} {
+			dir := t.TempDir()
+			for _, d := range []string{"etc/init.d", "opt/carp/sbin", "opt/carp/lib", "opt/carp/libexec", "opt/carp/share/man/man4", "opt/carp/share/man/man5", "opt/carp/share/man/man8"} {
+				if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+					t.Fatal(err)
+				}
 			}
-			continue
-		}
-		for _, want := range []string{
-			"/etc/init.d/carp -rwxr-xr-x", "/opt/carp/sbin/ifconfig-carp -rwxr-xr-x", "/opt/carp/sbin/kernelsim -rwxr-xr-x", "/opt/carp/sbin/sysctl-carp -rwxr-xr-x",
-			"/opt/carp/share/man/man4/carp.4 -rw-r--r--", "/opt/carp/share/man/man5/carpstate.5 -rw-r--r--", "/opt/carp/share/man/man8/ifconfig-carp.8 -rw-r--r--",
-			"/opt/carp/share/man/man8/kernelsim.8 -rw-r--r--", "/opt/carp/share/man/man8/sysctl-carp.8 -rw-r--r--",
-		} {
-			found := false
-			for _, f := range files {
-				found = found || f == want
+			if err := os.WriteFile(filepath.Join(dir, "opt/carp/sbin/other"), []byte("other"), 0o755); err != nil {
+				t.Fatal(err)
 			}
-			if !found {
-				t.Errorf("no %s in %q", want, files)
+			if netstart {
+				if err := os.WriteFile(filepath.Join(dir, "etc/netstart"), []byte("his own"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := tree(t, dir)
+			makeIt(t, program, "install", "DESTDIR="+dir, "PREFIX=/opt/carp")
+			makeIt(t, program, "install", "DESTDIR="+dir, "PREFIX=/opt/carp") // an update
+			after := tree(t, dir)
+			for path, mode := range map[string]string{
+				"/etc/init.d/carp": "-rwxr-xr-x ", "/opt/carp/sbin/ifconfig-carp": "-rwxr-xr-x ", "/opt/carp/sbin/kernelsim": "-rwxr-xr-x ", "/opt/carp/sbin/sysctl-carp": "-rwxr-xr-x ",
+				"/opt/carp/share/man/man4/carp.4": "-rw-r--r-- ", "/opt/carp/share/man/man5/carpstate.5": "-rw-r--r-- ", "/opt/carp/share/man/man5/hostname.carp.5": "-rw-r--r-- ",
+				"/opt/carp/share/man/man8/ifconfig-carp.8": "-rw-r--r-- ", "/opt/carp/share/man/man8/kernelsim.8": "-rw-r--r-- ", "/opt/carp/share/man/man8/sysctl-carp.8": "-rw-r--r-- ",
+				"/opt/carp/lib/carp/netstart":     "-rwxr-xr-x ",
+				"/opt/carp/libexec/carp/ifconfig": "Lrwxrwxrwx -> ../../sbin/ifconfig-carp", "/opt/carp/libexec/carp/sysctl": "Lrwxrwxrwx -> ../../sbin/sysctl-carp", "/opt/carp/libexec/carp/netstat": "Lrwxrwxrwx -> ../../sbin/netstat-carp",
+				"/opt/carp/libexec/carp/man/man8/ifconfig.8": "-rw-r--r-- ", "/opt/carp/libexec/carp/man/man8/sysctl.8": "-rw-r--r-- ", "/opt/carp/libexec/carp/man/man8/netstat.8": "-rw-r--r-- ",
+			} {
+				if !strings.HasPrefix(after[path], mode) {
+					t.Errorf("%s: %s is %.60q, want %s", program, path, after[path], mode)
+				}
+			}
+			if is, want := after["/etc/netstart"], "Lrwxrwxrwx -> /opt/carp/lib/carp/netstart"; netstart && is != before["/etc/netstart"] || !netstart && is != want {
+				t.Errorf("%s: /etc/netstart is %q", program, is)
+			}
+			for path, what := range after {
+				if (strings.HasSuffix(path, "/init.d/carp") || strings.HasSuffix(path, "/lib/carp/netstart")) && (!strings.Contains(what, "/opt/carp") || strings.Contains(what, "=@PREFIX@")) {
+					t.Errorf("%s does not know where the commands are", path)
+				}
+			}
+			makeIt(t, program, "uninstall", "DESTDIR="+dir, "PREFIX=/opt/carp")
+			if left := tree(t, dir); !maps.Equal(left, before) {
+				t.Errorf("%s: before install there was\n%q\nafter uninstall\n%q", program, paths(before), paths(left))
 			}
 		}
-		script, err := os.ReadFile(filepath.Join(dir, "etc/init.d/carp"))
-		if err != nil || !strings.Contains(string(script), "/opt/carp") || strings.Contains(string(script), "@PREFIX@") {
-			t.Errorf("the boot script does not know where the commands are: %v", err)
+	}
+}
+
+// With our directory first in PATH, or its manual first in MANPATH, man(1) shows ours under the system's names.
+func TestManual(t *testing.T) {
+	dir, err := installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ifconfig", "sysctl", "netstat"} {
+		want := filepath.Join(dir, "libexec/carp/man/man8", name+".8") + "\n"
+		for _, env := range [][]string{{"PATH=/usr/bin:/bin", "MANPATH=" + dir + "/libexec/carp/man:/usr/share/man"}, {"PATH=" + dir + "/libexec/carp:/usr/bin:/bin"}} {
+			c := exec.Command("man", "-w", name)
+			c.Env = append(env, "LC_ALL=C")
+			if r, err := outcome(c); err != nil || !strings.HasPrefix(r.out, want) {
+				t.Errorf("man -w %s with %q: %v, %+v", name, env, err, r)
+			}
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestCasesDeviateByTheList(t *testing.T) {
 // What is in the list is told in COMPATIBILITY of a manual page, after a comment with its id.
 func TestPagesTellDeviations(t *testing.T) {
 	var told string
-	for _, page := range []string{"ifconfig-carp.8", "sysctl-carp.8", "netstat-carp.8", "carp.4"} {
+	for _, page := range []string{"ifconfig-carp.8", "sysctl-carp.8", "netstat-carp.8", "carp.4", "hostname.carp.5"} {
 		data, err := os.ReadFile(filepath.Join(man, page))
 		if err != nil {
 			t.Error(err)
