@@ -186,7 +186,7 @@ func TestInstall(t *testing.T) {
 
 // With our directory first in PATH, or its manual first in MANPATH, man(1) shows ours under the system's names.
 func TestManual(t *testing.T) {
-	dir, err := installed()
+	dir, err := install()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 // shells are those that scripts and /etc/netstart must run under.
 var shells = []string{"dash", "mksh", "ksh93", "busybox"}
 
-// installed is what make install makes, once for all tests, with what stands in /etc beside it. The test that comes first pays for it.
-var installed = sync.OnceValues(func() (dir string, err error) {
+// install is what make install makes, once for all tests, with what stands in /etc beside it. The test that comes first pays for it.
+var install = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp(scratch, "installed"); err != nil {
 		return "", err
 	}
@@ -50,7 +50,7 @@ const enter = `mkdir -p ETC/alternatives && mount --bind /etc/alternatives ETC/a
 // system's names.
 func (m *machine) script(shell, etc, text string) string {
 	m.lab.t.Helper()
-	dir, err := installed()
+	dir, err := install()
 	if err != nil {
 		m.lab.t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func readTranscripts(t *testing.T, dir string) (all []transcript) {
 // etc makes the directory that stands for /etc.
 func (c *transcript) etc(t *testing.T, dir string) {
 	t.Helper()
-	from, err := installed()
+	from, err := install()
 	if err != nil {
 		t.Fatal(err)
 	}
