@@ -57,6 +57,9 @@ type Host interface {
 	// Packets delivers what the carpdevs of all ensured carps receive, never what this host sent itself.
 	Packets() <-chan Packet
 
+	// Amiss tells the names of carps that somebody else has changed, or what they rely on: Ensure puts that right, or fails. It is never closed.
+	Amiss() <-chan string
+
 	// Ensure makes the carp's link what c says and returns the link's index. It does nothing to what is right already;
 	// a link without Master is silent when Ensure returns, and one with it waits for Renew where there are leases. The error carries a syscall.Errno.
 	Ensure(c Carp) (index int, err error)

@@ -111,6 +111,8 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 				return fmt.Errorf("the host delivers no packets any more")
 			}
 			l.receive(p)
+		case name := <-l.Host.Amiss():
+			l.mend(name)
 		case <-timer.C:
 			l.tick.Clock = l.wall()
 			l.step(&l.tick)
@@ -307,6 +309,15 @@ func (l *Loop) eachSecond() {
 			l.post(func() { delete(l.broken, name) })
 		})
 	}
+}
+
+// mend makes a link again that somebody else has changed. One that cannot be mended is one that cannot be made.
+func (l *Loop) mend(name string) {
+	l.hands.ask(func() {
+		if c, ok := l.hands.carps[name]; ok {
+			l.ensure(c)
+		}
+	})
 }
 
 // shutdown leaves nothing behind: no master, no link, no state but INIT.

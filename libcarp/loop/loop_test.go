@@ -26,6 +26,7 @@ import (
 type stubHost struct {
 	links   chan []config.Link
 	packets chan host.Packet
+	amiss   chan string
 
 	mu     sync.Mutex
 	calls  []string
@@ -51,6 +52,7 @@ func (h *stubHost) note(format string, args ...any) {
 
 func (h *stubHost) Links() <-chan []config.Link { return h.links }
 func (h *stubHost) Packets() <-chan host.Packet { return h.packets }
+func (h *stubHost) Amiss() <-chan string        { return h.amiss }
 
 func (h *stubHost) Ensure(c host.Carp) (int, error) {
 	h.mu.Lock()
@@ -127,7 +129,7 @@ func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &stubHost{links: make(chan []config.Link, 1), packets: make(chan host.Packet)}
+	h := &stubHost{links: make(chan []config.Link, 1), packets: make(chan host.Packet), amiss: make(chan string)}
 	if prepare != nil {
 		prepare(h)
 	}
@@ -344,6 +346,34 @@ func TestLinkFailsLater(t *testing.T) {
 	b.refuse(nil)
 	b.eventually("master", func() bool { return b.status().Link() == "master" })
 	b.eventually("an announcement", announced)
+}
+
+// What somebody else has changed is made again; where that cannot be, the master bows out, and comes back once it can.
+func TestAmiss(t *testing.T) {
+	b := start(t, statedir.Dir(t.TempDir()), nil)
+	b.must(fastCarp)
+	b.eventually("master", func() bool { return b.status().Link() == "master" })
+	ensured := func() (n int) {
+		for _, c := range b.host.did() {
+			if c == "ensure carp0 master=true" {
+				n++
+			}
+		}
+		return n
+	}
+	before := ensured()
+	b.host.amiss <- "carp0"
+	b.host.amiss <- "carp7" // has gone
+	b.eventually("made again", func() bool { return ensured() == before+1 })
+	if s := b.status().Link(); s != "master" {
+		t.Errorf("it is %s", s)
+	}
+	b.refuse(func(host.Carp) error { return syscall.EBUSY })
+	b.host.amiss <- "carp0"
+	b.eventually("a bow-out", func() bool { return slices.Contains(b.host.did(), "send 255/255/0") })
+	b.eventually("invalid", func() bool { return b.status().Link() == "invalid" })
+	b.refuse(nil)
+	b.eventually("master again", func() bool { return b.status().Link() == "master" })
 }
 
 // A carpdev that goes while the host cannot make the link, and comes back when it can, leaves nothing broken behind.

@@ -42,7 +42,7 @@ func (h *Host) followFilters() error {
 	if err := unix.SetsockoptInt(s.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rcvBuffer); err != nil {
 		h.logf("linux: filters: %v", err)
 	}
-	changed, lost := make(chan int), make(chan error, 1)
+	changed, lost := make(chan int, 1024), make(chan error, 1)
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
@@ -69,9 +69,16 @@ func (h *Host) followFilters() error {
 	for {
 		select {
 		case index := <-changed:
-			h.guard.mend(index)
+			// Our own changes are told too, some for each filter: look once.
+			all := map[int]bool{index: true}
+			for n := len(changed); n > 0; n-- {
+				all[<-changed] = true
+			}
+			for index := range all {
+				h.guard.mend(index)
+			}
 		case <-look.C:
-			h.guard.lookAhead()
+			h.guard.look()
 		case err := <-lost:
 			return err
 		case <-h.ending:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -33,9 +34,11 @@ type guard struct {
 
 	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
 	carps   map[string]guarded
-	hooked  map[int]bool // interfaces other than carps, by index
-	vrfs    map[int]int  // of the carpdevs, by index
-	behind  map[int]bool // where something comes before the gate, by index
+	hooked  map[int]int       // interfaces other than carps, by index: the VRF of each
+	vrfs    map[int]int       // of the carpdevs, by index
+	faults  map[int]error     // what is wrong with the gate, by index
+	fights  map[int]*patience // with others who change filters, by index
+	amiss   func(carp string) // says that a carp cannot rely on the gate any more; must not wait
 }
 
 // A guarded is what the guard knows of a carp.
@@ -49,7 +52,8 @@ type guarded struct {
 func newGuard(o Options) *guard {
 	return &guard{
 		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
-		slots: map[string]int{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]bool{}, vrfs: map[int]int{}, behind: map[int]bool{},
+		slots: map[string]int{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
+		faults: map[int]error{}, fights: map[int]*patience{}, amiss: func(string) {},
 	}
 }
 
@@ -79,7 +83,7 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 	// proportion to all carps.
 	var links []netlink.Link
 	vrf, known := g.vrfs[c.Carpdev]
-	if !known || !g.hooked[c.Carpdev] {
+	if _, hooked := g.hooked[c.Carpdev]; !known || !hooked {
 		if links, err = listLinks(); err != nil {
 			return fmt.Errorf("failed to list links: %w", err)
 		}
@@ -93,9 +97,7 @@ func (g *guard) protect(link netlink.Link, c host.Carp, addrs []netip.Addr) erro
 		return err
 	}
 	if old := g.carps[c.Name].index; old != k.index {
-		g.carrier.Lock()
-		delete(g.backups, old)
-		g.carrier.Unlock()
+		g.gone(old)
 	}
 	g.carps[c.Name] = k
 	delete(g.hooked, k.index) // news of the link may have come first
@@ -134,21 +136,31 @@ func (g *guard) forget(carp string) error {
 	g.mu.Lock()
 	delete(g.slots, carp)
 	g.mu.Unlock()
-	g.carrier.Lock()
-	delete(g.backups, g.carps[carp].index)
-	g.carrier.Unlock()
+	g.gone(g.carps[carp].index)
 	delete(g.carps, carp)
 	err := g.gate.Remove(carp)
 	if len(g.carps) == 0 {
 		clear(g.hooked)
 		clear(g.vrfs)
+		clear(g.faults)
+		clear(g.fights)
 		err = errors.Join(err, g.gate.DetachAll())
 	}
 	return err
 }
 
-// news looks at all interfaces again: new ones get the gate.
-func (g *guard) news(links []netlink.Link) {
+// gone forgets the link of a carp.
+func (g *guard) gone(index int) {
+	g.carrier.Lock()
+	delete(g.backups, index)
+	g.carrier.Unlock()
+	g.gate.Forget(index)
+	delete(g.faults, index)
+	delete(g.fights, index)
+}
+
+// news looks at all interfaces: new ones get the gate. Again, it is put back wherever it is missing.
+func (g *guard) news(links []netlink.Link, again bool) {
 	if g.gate == nil {
 		return
 	}
@@ -157,7 +169,7 @@ func (g *guard) news(links []netlink.Link) {
 	if len(g.carps) == 0 {
 		return
 	}
-	if err := g.hook(links, true); err != nil {
+	if err := g.hook(links, again); err != nil {
 		g.warn("kernelsim: %v", err)
 	}
 	for carpdev := range g.vrfs {
@@ -176,7 +188,7 @@ func (g *guard) news(links []netlink.Link) {
 
 // mendAll puts the gate back wherever it is missing.
 func (g *guard) mendAll(links []netlink.Link) {
-	g.news(links)
+	g.news(links, true)
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
 	for name, k := range g.carps {
@@ -184,48 +196,87 @@ func (g *guard) mendAll(links []netlink.Link) {
 	}
 }
 
-// mend puts the gate back before an interface whose filters have changed.
+// errFought: what was mended is changed again at once, and so on.
+var errFought = errors.New("somebody else changes it again and again")
+
+// mend puts the gate back before an interface whose filters have changed, unless somebody takes it away again and again.
 func (g *guard) mend(index int) {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
-	err := error(nil)
-	if name, ok := g.linkOf(index); ok {
-		err = g.attachLink(name, g.carps[name])
-	} else if g.hooked[index] {
-		links, failed := listLinks()
-		if failed != nil {
-			g.warn("kernelsim: failed to list links: %v", failed)
-			return
-		}
-		err = g.gate.Attach(index, vrfOf(links, index))
+	name, isCarp := g.linkOf(index)
+	vrf, isHooked := g.hooked[index]
+	if !isCarp && !isHooked || g.gate.Check(index) == nil {
+		return
 	}
-	g.tell(index, err)
+	p := g.fights[index]
+	if p == nil {
+		p = &patience{}
+		g.fights[index] = p
+	}
+	now := time.Now()
+	if p.lost(now) || !p.bear(now) {
+		g.tell(index, fmt.Errorf("filters: %w", errFought))
+		return
+	}
+	if isCarp {
+		g.tell(index, g.attachLink(name, g.carps[name]))
+		return
+	}
+	g.tell(index, g.gate.Attach(index, vrf))
 }
 
-// lookAhead says once where somebody has put a tcx program before the gate. The kernel tells nobody of them.
-func (g *guard) lookAhead() {
+// look finds where somebody has put a tcx program before the gate, of which the kernel tells nobody, and tries again where something was wrong.
+func (g *guard) look() {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
-	for index := range g.hooked {
+	now := time.Now()
+	see := func(index int, attach func() error) {
+		if p := g.fights[index]; p != nil && p.lost(now) {
+			return
+		}
+		if g.faults[index] != nil {
+			g.tell(index, attach())
+			return
+		}
 		g.tell(index, g.gate.Ahead(index))
 	}
-	for _, k := range g.carps {
-		g.tell(k.index, g.gate.Ahead(k.index))
+	for index, vrf := range g.hooked {
+		see(index, func() error { return g.gate.Attach(index, vrf) })
+	}
+	for name, k := range g.carps {
+		see(k.index, func() error { return g.attachLink(name, k) })
 	}
 }
 
 // tell warns when something is wrong with an interface's gate, and was not before.
 func (g *guard) tell(index int, err error) {
 	if err == nil {
-		delete(g.behind, index)
+		delete(g.faults, index)
 		return
 	}
 	ifi, gone := net.InterfaceByIndex(index)
-	if gone != nil || g.behind[index] {
+	if gone != nil {
+		delete(g.faults, index)
 		return
 	}
-	g.behind[index] = true
+	known := g.faults[index] != nil
+	g.faults[index] = err
+	if known {
+		return
+	}
 	g.warn("kernelsim: %s: %v", ifi.Name, err)
+	for name, k := range g.carps {
+		if k.index == index || k.carpdev == index {
+			g.amiss(name)
+		}
+	}
+}
+
+// fault says what is wrong with the gate of an interface.
+func (g *guard) fault(index int) error {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	return g.faults[index]
 }
 
 // hook puts the gate before every interface but carps, lo and those whose packets come in by their master; before those that have it only when asked
@@ -233,7 +284,7 @@ func (g *guard) tell(index int, err error) {
 // be master.
 func (g *guard) hook(links []netlink.Link, again bool) error {
 	var errs []error
-	here, isLink, isCarpdev := map[int]bool{}, map[int]bool{}, map[int]bool{}
+	here, isLink, isCarpdev, isVRF := map[int]int{}, map[int]bool{}, map[int]bool{}, vrfsOf(links)
 	for _, k := range g.carps {
 		isLink[k.index], isCarpdev[k.carpdev] = true, true
 	}
@@ -242,26 +293,30 @@ func (g *guard) hook(links []netlink.Link, again bool) error {
 		if isLink[a.Index] {
 			continue
 		}
-		carpdev, vrf := isCarpdev[a.Index], vrfOf(links, a.Index)
+		carpdev, vrf := isCarpdev[a.Index], 0
+		if isVRF[a.MasterIndex] {
+			vrf = a.MasterIndex
+		}
 		if a.Flags&net.FlagLoopback != 0 || a.MasterIndex != 0 && vrf == 0 && !carpdev {
 			continue
 		}
-		here[a.Index] = true
-		if g.hooked[a.Index] && !again {
+		here[a.Index] = vrf
+		if old, ok := g.hooked[a.Index]; ok && old == vrf && !again {
 			continue
 		}
 		if err := g.gate.Attach(a.Index, vrf); err != nil {
 			if carpdev {
 				errs = append(errs, fmt.Errorf("gate of %s: %w", a.Name, err))
-			} else {
-				g.tell(a.Index, err)
 			}
+			g.tell(a.Index, err)
 		}
 	}
 	for index := range g.hooked {
-		if isLink[index] || here[index] {
+		if _, ok := here[index]; ok || isLink[index] {
 			continue
 		}
+		delete(g.faults, index)
+		delete(g.fights, index)
 		if err := g.gate.Detach(index); err != nil { // it has got a master
 			g.logf("linux: %v", err)
 		}
@@ -280,17 +335,22 @@ func (g *guard) linkOf(index int) (carp string, ok bool) {
 	return "", false
 }
 
+// vrfsOf returns the indexes of the VRFs.
+func vrfsOf(links []netlink.Link) map[int]bool {
+	vrfs := map[int]bool{}
+	for _, l := range links {
+		if l.Type() == "vrf" {
+			vrfs[l.Attrs().Index] = true
+		}
+	}
+	return vrfs
+}
+
 // vrfOf returns the index of the VRF that an interface is in, 0: in none.
 func vrfOf(links []netlink.Link, index int) int {
 	for _, l := range links {
-		a := l.Attrs()
-		if a.Index != index {
-			continue
-		}
-		for _, m := range links {
-			if m.Attrs().Index == a.MasterIndex && m.Type() == "vrf" {
-				return a.MasterIndex
-			}
+		if a := l.Attrs(); a.Index == index && vrfsOf(links)[a.MasterIndex] {
+			return a.MasterIndex
 		}
 	}
 	return 0
@@ -310,16 +370,15 @@ func (g *guard) setMaster(index int, carp string, master bool) error {
 	return protodown(index, !master)
 }
 
-// linkNews takes the carrier from a backup's link to which its carpdev, coming back, has given one.
-func (g *guard) linkNews(l netlink.Link) {
+// hasCarrier takes the carrier from a backup's link to which its carpdev, coming back, has given one.
+func (g *guard) hasCarrier(index int) {
 	g.carrier.Lock()
 	defer g.carrier.Unlock()
-	a := l.Attrs()
-	if !g.backups[a.Index] || a.RawFlags&unix.IFF_RUNNING == 0 {
+	if !g.backups[index] {
 		return
 	}
-	if err := protodown(a.Index, true); err != nil && !errors.Is(err, unix.ENODEV) {
-		g.logf("linux: %s: %v", a.Name, err)
+	if err := protodown(index, true); err != nil && !errors.Is(err, unix.ENODEV) {
+		g.logf("linux: carrier: %v", err)
 	}
 }
 
@@ -414,24 +473,11 @@ func (g *guard) close() error {
 	return errors.Join(g.gate.DetachAll(), g.gate.Close())
 }
 
-// listTries is how often a list is asked for that changes while it is given.
-const listTries = 10
-
-// whole asks for a list until nothing has changed meanwhile.
-func whole[T any](list func() (T, error)) (all T, err error) {
-	for range listTries {
-		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return all, err
-}
-
-func listLinks() ([]netlink.Link, error) { return whole(netlink.LinkList) }
+func listLinks() ([]netlink.Link, error) { return gate.Whole(netlink.LinkList) }
 
 // addrsOn returns the addresses of a link, nil: of all.
 func addrsOn(link netlink.Link, family int) ([]netlink.Addr, error) {
-	return whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
+	return gate.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
 }
 
 func setUp(index int, up bool) error {

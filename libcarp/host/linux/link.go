@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -17,6 +18,7 @@ import (
 
 	"carp/libcarp/config"
 	"carp/libcarp/host"
+	"carp/libcarp/host/linux/gate"
 )
 
 // aliasPrefix begins the alias of our links; `ip link` shows it.
@@ -25,8 +27,11 @@ const aliasPrefix = "carp "
 // Ensure makes the carp's link what c says.
 func (h *Host) Ensure(c host.Carp) (int, error) {
 	c.Addrs, c.Peers = slices.Clone(c.Addrs), slices.Clone(c.Peers)
-	if m, ok := h.made[c.Name]; ok && m.whole && same(m.carp, c) {
+	suspect := h.keeper.taken(c.Name)
+	defer h.keeper.done(c.Name)
+	if m, ok := h.made[c.Name]; ok && m.whole && !suspect && same(m.carp, c) {
 		// Becoming master or backup is one message to the kernel, and one for each link-local address.
+		h.keeper.expect(m.index, c, h.guard.gate != nil, c.Carpdev, m.below)
 		err := h.setMaster(m.index, c)
 		if err == nil {
 			m.carp = c
@@ -36,11 +41,61 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 			return m.index, err
 		}
 	}
-	index, err := h.make(c)
+	index, err := h.mend(c, suspect)
 	if err != nil {
 		return 0, fmt.Errorf("failed to make %s: %w", c.Name, err)
 	}
 	return index, nil
+}
+
+// mend makes the link, if it has not been in vain too often, and if its carpdev's gate can be relied on; otherwise there is no link: what is not there
+// answers nobody.
+func (h *Host) mend(c host.Carp, suspect bool) (int, error) {
+	p := h.fights[c.Name]
+	if p == nil {
+		p = &patience{}
+		h.fights[c.Name] = p
+	}
+	if p.lost(time.Now()) {
+		return 0, errors.Join(errFought, h.unmake(c.Name))
+	}
+	if err := h.guard.fault(c.Carpdev); err != nil {
+		return 0, errors.Join(fmt.Errorf("gate: %w", err), h.unmake(c.Name))
+	}
+	old, had := h.made[c.Name]
+	theirs := suspect && had && same(old.carp, c) // what is changed now was somebody else's doing
+	h.mended = false
+	index, err := h.make(c)
+	if errors.Is(err, gate.ErrBehind) && h.guard.fault(c.Carpdev) == nil { // on the link itself, which is no loss
+		if err = h.unmake(c.Name); err == nil {
+			index, err = h.make(c)
+		}
+	}
+	if theirs && h.mended && !p.bear(time.Now()) {
+		return 0, errors.Join(errFought, h.unmake(c.Name))
+	}
+	if err == nil && slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
+		if err = isDeaf(); err != nil {
+			err = errors.Join(err, h.guard.setMaster(index, c.Name, false))
+		}
+	}
+	return index, err
+}
+
+// unmake deletes the link, and leaves it known that there was one.
+func (h *Host) unmake(name string) error {
+	m, ok := h.made[name]
+	if !ok || m.index == 0 {
+		return nil
+	}
+	h.keeper.ignore(name)
+	err := h.netlink.LinkDel(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: m.index}})
+	if err != nil && !errors.Is(err, syscall.ENODEV) {
+		return fmt.Errorf("failed to delete the link: %w", err)
+	}
+	m.index, m.whole = 0, false
+	h.made[name] = m
+	return nil
 }
 
 // same reports whether two carps differ in nothing but who is master.
@@ -84,11 +139,16 @@ func (h *Host) make(c host.Carp) (int, error) {
 	}
 	created := link == nil
 	if created {
+		h.mended = true
 		if link, err = h.create(c); err != nil {
 			return 0, err
 		}
 	}
 	index := link.Attrs().Index
+	h.keeper.expect(index, c, h.guard.gate != nil, c.Carpdev, below(parent))
+	if err := h.straighten(index); err != nil {
+		return 0, err
+	}
 	// Before anything can fail: what is known here is removed by Remove.
 	old, had := h.made[c.Name]
 	now := made{index: index, carp: c, below: below(parent)}
@@ -150,21 +210,95 @@ func (h *Host) make(c host.Carp) (int, error) {
 	return index, nil
 }
 
-// find returns the link of that name if it can serve, nil if there is none, and EEXIST if it is somebody else's. One of ours that cannot serve any more
-// is deleted.
+// straighten puts right what somebody else has changed of a link, as far as nothing later does.
+func (h *Host) straighten(index int) error {
+	var s linkState
+	if err := getLinks(index, func(now linkState) { s = now }); err != nil {
+		return err
+	}
+	h.keeper.mu.Lock()
+	w := h.keeper.wishes[index].wish
+	h.keeper.mu.Unlock()
+	if w.amiss(&s) != "" {
+		h.mended = true
+	}
+	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+	if s.flags&unix.IFF_NOARP != 0 {
+		return h.netlink.LinkSetARPOn(link)
+	}
+	return nil
+}
+
+// find returns the link of that name if it can serve, nil if there is none, and EEXIST if it is somebody else's. One of ours whose MAC or mode somebody
+// has changed, or its name, is put right; one that cannot serve any more is deleted.
 func (h *Host) find(c host.Carp, parent netlink.Link) (netlink.Link, error) {
 	link, err := h.byName(c.Name)
-	if err != nil || link == nil {
+	if err != nil {
 		return nil, err
 	}
-	if !h.ours(link) {
+	last := h.made[c.Name]
+	if link == nil {
+		if link, err = h.renamed(c.Name, last.index); err != nil || link == nil {
+			return nil, err
+		}
+		h.mended = true
+	}
+	a := link.Attrs()
+	if !h.ours(link) && a.Index != last.index {
 		return nil, syscall.EEXIST
 	}
 	m, ok := link.(*netlink.Macvlan)
-	if ok && isOn(m, parent) && m.HardwareAddr.String() == linkMAC(c).String() && m.Mode == netlink.MACVLAN_MODE_PRIVATE {
-		return link, h.netlink.LinkSetAlias(link, h.mark)
+	if !ok || !isOn(m, parent) {
+		return nil, h.netlink.LinkDel(link)
 	}
-	return nil, h.netlink.LinkDel(link)
+	// A change of the carp's own MAC makes another link: whoever listens on it has to know.
+	if mac := linkMAC(c); m.HardwareAddr.String() != mac.String() {
+		if last.index != a.Index || linkMAC(last.carp) != mac {
+			return nil, h.netlink.LinkDel(link)
+		}
+		h.mended = true
+		if err := h.netlink.LinkSetHardwareAddr(link, mac[:]); err != nil {
+			return nil, h.netlink.LinkDel(link)
+		}
+	}
+	if m.Mode != netlink.MACVLAN_MODE_PRIVATE {
+		h.mended = true
+		if err := h.netlink.LinkSetMacvlanMode(link, netlink.MACVLAN_MODE_PRIVATE); err != nil {
+			return nil, h.netlink.LinkDel(link)
+		}
+	}
+	if a.Alias == h.mark {
+		return link, nil
+	}
+	return link, h.netlink.LinkSetAlias(link, h.mark)
+}
+
+// renamed gives our link its name back, nil: there is no such link.
+func (h *Host) renamed(name string, index int) (netlink.Link, error) {
+	if index == 0 {
+		return nil, nil
+	}
+	link, err := h.netlink.LinkByIndex(index)
+	var none netlink.LinkNotFoundError
+	if errors.As(err, &none) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !isMacvlan(link) || link.Attrs().Alias != h.mark { // the index is another link's by now
+		return nil, nil
+	}
+	err = h.netlink.LinkSetName(link, name)
+	if errors.Is(err, syscall.EBUSY) { // before Linux 6.3 not while it is up
+		if err = h.netlink.LinkSetDown(link); err == nil {
+			err = h.netlink.LinkSetName(link, name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("failed to rename %s: %w", link.Attrs().Name, err)
+	}
+	return h.byName(name)
 }
 
 // isOn reports whether a link was made on parent. On a macvlan the kernel puts it beside that, on the interface below, which may be in another namespace.
@@ -244,6 +378,7 @@ func (h *Host) address(link netlink.Link, have []netlink.Addr, want []netip.Pref
 		}
 	}
 	remove := func(p netip.Prefix, a netlink.Addr) error {
+		h.mended = true
 		if err := h.netlink.AddrDel(link, &a); err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			return fmt.Errorf("failed to delete %s: %w", p, err)
 		}
@@ -262,6 +397,7 @@ func (h *Host) address(link netlink.Link, have []netlink.Addr, want []netip.Pref
 				}
 			}
 		}
+		h.mended = true
 		if err := h.addAddr(link.Attrs().Index, p); err != nil {
 			return err
 		}
@@ -316,6 +452,8 @@ func (h *Host) Remove(name string) error {
 	}
 	delete(h.made, name)
 	placed := h.own.set(name, nil)
+	delete(h.fights, name)
+	h.keeper.ignore(name)
 	link, err := h.byName(name)
 	if err = errors.Join(placed, err); err == nil && link != nil && h.ours(link) {
 		err = h.netlink.LinkDel(link)
@@ -381,6 +519,7 @@ const endGroup = 0x63617270
 func (h *Host) Silence() error {
 	for name := range h.made {
 		h.guard.renew(name, 0)
+		h.keeper.ignore(name)
 	}
 	if err := h.own.release(); err != nil {
 		return fmt.Errorf("failed to silence addresses: %w", err)

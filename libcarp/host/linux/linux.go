@@ -36,12 +36,15 @@ type Host struct {
 	quiet   []int // the raw sockets that keep the kernel from answering adverts with ICMP errors
 
 	neighbours *neighbours
+	keeper     *keeper
 
 	mu    sync.RWMutex
 	ports map[int]*port // by carpdev: Send finds them from any goroutine
 
 	// Of the one goroutine that calls the other methods.
 	made    map[string]made
+	fights  map[string]*patience // with others who change links, by carp
+	mended  bool                 // the Ensure that is under way has changed something
 	sysctls *sysctls
 	guard   *guard // has locks of its own
 	own     *owner // the same
@@ -73,7 +76,7 @@ func Open(o Options) (*Host, error) {
 	h := &Host{
 		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
 		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
-		ports: map[int]*port{}, made: map[string]made{}, sysctls: newSysctls(o.Record, o.Logf), guard: newGuard(o),
+		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), sysctls: newSysctls(o.Record, o.Logf), guard: newGuard(o),
 		own: newOwner(o),
 	}
 	h.neighbours = newNeighbours(o.Logf, h.ending)
@@ -81,8 +84,16 @@ func Open(o Options) (*Host, error) {
 		nl.Close()
 		return nil, err
 	}
-	h.work.Add(2)
+	news, err := subscribeCarps()
+	if err != nil {
+		nl.Close()
+		closeAll(h.quiet)
+		return nil, err
+	}
+	h.guard.amiss = h.keeper.suspect
+	h.work.Add(3)
 	go h.watch()
+	go h.watchCarps(news)
 	go func() { defer h.work.Done(); h.neighbours.work() }()
 	if o.Gate != nil {
 		h.work.Add(1)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carp/libcarp/config"
+	"carp/libcarp/host/linux/gate"
 )
 
 const (
@@ -245,7 +246,7 @@ func (n *neighbours) current() (peers []peer) {
 
 // read takes the table's entry of a next hop, which may be there already: news come of changes alone.
 func (n *neighbours) read(p peer, via netip.Addr) {
-	table, err := whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(p.carpdev, familyOf(via)) })
+	table, err := gate.Whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(p.carpdev, familyOf(via)) })
 	if err != nil {
 		n.logf("linux: neighbours: %v", err)
 	}

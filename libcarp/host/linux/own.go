@@ -17,6 +17,7 @@ import (
 
 	"carp/libcarp/config"
 	"carp/libcarp/host"
+	"carp/libcarp/host/linux/gate"
 )
 
 // A carp whose MAC is the carpdev's own has its addresses on the carpdev: no macvlan can have that MAC. They are /32 and /128, because with a wider mask
@@ -201,7 +202,7 @@ func (o *owner) restore(addrs map[int][]netip.Prefix, up map[int]bool) {
 
 // left returns what a dead run of this state directory has left on carpdevs, by the metrics.
 func (o *owner) left() (map[uint32][]placed, error) {
-	found, err := whole(func() (map[uint32][]placed, error) {
+	found, err := gate.Whole(func() (map[uint32][]placed, error) {
 		found := map[uint32][]placed{}
 		req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))

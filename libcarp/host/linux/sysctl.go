@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,38 +39,49 @@ func conf(family, name, key string) string {
 	return "/proc/sys/net/" + family + "/conf/" + name + "/" + key
 }
 
-// forCarp: an address is answered for on its own link alone, with its MAC; packets that come in over the virtual MAC and leave through the carpdev pass
+// A setting is a sysctl of an interface as it has to be.
+type setting struct {
+	family, key string
+	value       int
+	number      int // of it among those of an interface, as netlink tells them (linux/ip.h: IPV4_DEVCONF_*, from 1 on; linux/ipv6.h: DEVCONF_*)
+}
+
+// carpSettings: an address is answered for on its own link alone, with its MAC; packets that come in over the virtual MAC and leave through the carpdev pass
 // whatever rp_filter says of all interfaces; addresses survive their neighbours and the link going down; no IPv6 of the kernel's own.
+var carpSettings = []setting{
+	{"ipv4", "arp_ignore", 1, 18}, {"ipv4", "rp_filter", 2, 7}, {"ipv4", "promote_secondaries", 1, 19},
+	{"ipv6", "disable_ipv6", 0, 26}, {"ipv6", "addr_gen_mode", 1, 47}, {"ipv6", "accept_ra", 0, 3}, {"ipv6", "accept_dad", 0, 27}, {"ipv6", "keep_addr_on_down", 1, 42},
+}
+
+// carpdevSettings: it does not answer for the shared addresses, and never asks in their name: a who-has from the shared address with the
+// carpdev's MAC would teach clients the wrong one.
+var carpdevSettings = []setting{{"ipv4", "arp_ignore", 1, 18}, {"ipv4", "arp_announce", 2, 17}}
+
 func (s *sysctls) forCarp(name string) {
-	for _, kv := range [][3]string{
-		{"ipv4", "arp_ignore", "1"}, {"ipv4", "rp_filter", "2"}, {"ipv4", "promote_secondaries", "1"},
-		{"ipv6", "disable_ipv6", "0"}, {"ipv6", "addr_gen_mode", "1"}, {"ipv6", "accept_ra", "0"}, {"ipv6", "accept_dad", "0"}, {"ipv6", "keep_addr_on_down", "1"},
-	} {
-		if err := write(conf(kv[0], name, kv[1]), kv[2]); err != nil && !errors.Is(err, fs.ErrNotExist) { // no IPv6 here
+	for _, w := range carpSettings {
+		if err := write(conf(w.family, name, w.key), strconv.Itoa(w.value)); err != nil && !errors.Is(err, fs.ErrNotExist) { // no IPv6 here
 			s.logf("linux: %v", err)
 		}
 	}
 }
 
-// forCarpdev: it does not answer for the shared addresses, and never asks in their name: a who-has from the shared address with the
-// carpdev's MAC would teach clients the wrong one.
 func (s *sysctls) forCarpdev(name string, index int) {
-	for _, kv := range [][2]string{{"arp_ignore", "1"}, {"arp_announce", "2"}} {
-		key, path := kv[0], conf("ipv4", name, kv[0])
+	for _, w := range carpdevSettings {
+		path := conf(w.family, name, w.key)
 		old, err := os.ReadFile(path)
 		if err != nil {
 			s.logf("linux: %v", err)
 			continue
 		}
-		value := strings.TrimSpace(string(old))
-		if value == kv[1] {
+		value, want := strings.TrimSpace(string(old)), strconv.Itoa(w.value)
+		if value == want {
 			continue
 		}
-		if !s.has(index, key) {
-			s.saved = append(s.saved, savedSysctl{index, key, value})
+		if !s.has(index, w.key) {
+			s.saved = append(s.saved, savedSysctl{index, w.key, value})
 			s.store() // before the change, so that a crash loses nothing
 		}
-		if err := write(path, kv[1]); err != nil {
+		if err := write(path, want); err != nil {
 			s.logf("linux: %v", err)
 		}
 	}

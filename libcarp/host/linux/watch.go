@@ -18,6 +18,9 @@ import (
 // rcvBuffer is what the kernel may queue of news: many links change at once when a host with hundreds of carps loses a carpdev.
 const rcvBuffer = 4 << 20
 
+// pauseMax is for how long at most news may wait for a list.
+const pauseMax = 20 * time.Millisecond
+
 // watch tells the host's interfaces, now and whenever they change. When the kernel had to drop news, it asks for everything again.
 func (h *Host) watch() {
 	defer h.work.Done()
@@ -56,22 +59,24 @@ func (h *Host) follow() error {
 	carps := map[int]bool{} // indexes of carps' links: what happens to them is our own doing
 	var last []config.Link
 	for {
+		began := time.Now()
 		now, err := h.list(carps)
 		if err != nil {
 			return fmt.Errorf("failed to list: %w", err)
 		}
+		took := time.Since(began)
 		if last == nil || !slices.EqualFunc(last, now, func(a, b config.Link) bool { return a.Equal(&b) }) {
 			h.tell(now)
 			last = now
 		}
-		// One list for all that has come, unless it comes without an end.
+		// One list for all that has come, unless it comes without an end; and where interfaces come and go by the hundred, no more than half of the time for lists.
+		pause := time.After(min(took, pauseMax))
 		for news, more := false, 1000; !news || more > 0 && len(links)+len(addrs) > 0; more-- {
 			select {
 			case u, ok := <-links:
 				if !ok {
 					return fmt.Errorf("the subscription to links ended")
 				}
-				h.guard.linkNews(u.Link)
 				index := u.Link.Attrs().Index
 				if isCarp(u.Link) {
 					carps[index] = true
@@ -85,6 +90,11 @@ func (h *Host) follow() error {
 			case <-h.ending:
 				return nil
 			}
+		}
+		select {
+		case <-pause:
+		case <-h.ending:
+			return nil
 		}
 	}
 }
@@ -120,7 +130,7 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
-	h.guard.news(all)
+	h.guard.news(all, false)
 	clear(carps)
 	links := []config.Link{}
 	for _, l := range all {

@@ -70,14 +70,17 @@ func (g *Gate) Attach(ifindex, vrf int) error {
 
 // attach puts a program in each direction of an interface, in front of all other filters, where it is not there yet.
 func (g *Gate) attach(ifindex int, what any, get func(egress bool) (*ebpf.Program, error)) error {
+	filters, err := g.filters(ifindex)
+	if err != nil {
+		if errors.Is(err, unix.ENODEV) {
+			delete(g.hooks, ifindex)
+		}
+		return err
+	}
 	h := g.hooks[ifindex]
 	if h == nil || h.what != what {
 		h = &hook{what: what}
 		g.hooks[ifindex] = h
-	}
-	filters, err := g.filters(ifindex)
-	if err != nil {
-		return err
 	}
 	name := nameOurs
 	if g.madeQdisc(filters) {
@@ -213,10 +216,7 @@ func (g *Gate) Detach(ifindex int) error {
 
 // DetachAll takes the gate off every interface, also what an earlier run left.
 func (g *Gate) DetachAll() error {
-	links, err := g.netlink.LinkList()
-	for try := 0; errors.Is(err, netlink.ErrDumpInterrupted) && try < 10; try++ {
-		links, err = g.netlink.LinkList()
-	}
+	links, err := Whole(g.netlink.LinkList)
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
@@ -227,6 +227,26 @@ func (g *Gate) DetachAll() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Forget forgets an interface that is gone. The kernel has taken its filters.
+func (g *Gate) Forget(ifindex int) {
+	g.hooking.Lock()
+	defer g.hooking.Unlock()
+	delete(g.hooks, ifindex)
+}
+
+// listTries is how often a list is asked for that changes while it is given.
+const listTries = 10
+
+// Whole asks the kernel for a list until nothing has changed meanwhile.
+func Whole[T any](list func() (T, error)) (all T, err error) {
+	for range listTries {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
 }
 
 // Sweep takes away what an earlier run with that mark left on every interface of this network namespace. It needs no eBPF.

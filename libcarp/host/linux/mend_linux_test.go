@@ -1,0 +1,149 @@
+package linux
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The kernel tells each setting under the number that we believe.
+func TestSettingsAreSeen(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		l.ip("link", "add", "test0", "link", "eth0", "type", "macvlan", "mode", "private")
+		l.ip("link", "set", "test0", "up")
+		index, _ := l.link("test0")
+		for _, all := range [][]setting{carpSettings, carpdevSettings} {
+			for _, w := range all {
+				key := fmt.Sprintf("%s/conf/test0/%s", w.family, w.key)
+				for _, value := range []int{w.value, 1 - min(w.value, 1), w.value} { // all of them can be 0 and 1
+					l.sysctl(key, strconv.Itoa(value))
+					var s linkState
+					if err := getLinks(index, func(now linkState) { s = now }); err != nil {
+						t.Fatal(err)
+					}
+					if s.name != "test0" || (s.unlike([]setting{w}) == "") != (value == w.value) {
+						t.Errorf("%s = %d: %q", key, value, s.unlike([]setting{w}))
+					}
+				}
+			}
+		}
+	})
+}
+
+// What somebody does to a link is told as amiss, once, and Ensure mends it; what we do is not.
+func TestAmiss(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		amiss := func(d time.Duration) bool {
+			select {
+			case <-l.host.Amiss():
+				return true
+			case <-time.After(d):
+				return false
+			}
+		}
+		c := l.carp(1, true, "192.168.1.10/24", "2001:db8::10/64")
+		l.ensure(c)
+		for amiss(200 * time.Millisecond) { // while it is made, it is not what it has to be
+			l.ensure(c)
+		}
+		for range 4 {
+			c.Master = !c.Master
+			l.ensure(c)
+		}
+		if amiss(1500 * time.Millisecond) {
+			t.Error("what we did ourselves is amiss")
+		}
+		look := func() string {
+			return l.ip("-o", "addr", "show", "dev", "carp1") + strings.ReplaceAll(l.ip("-d", "-o", "link", "show", "dev", "carp1"), "state UNKNOWN", "state UP")
+		}
+		before := look()
+		for _, line := range []string{
+			"addr flush dev carp1", "addr del 192.168.1.10/24 dev carp1", "addr add 192.168.1.77/32 dev carp1", "link set carp1 address 02:00:00:00:00:77",
+			"link set carp1 type macvlan mode bridge", "link set carp1 name other", "link set carp1 arp off", "link set carp1 down",
+		} {
+			l.ip(strings.Fields(line)...)
+			if !amiss(1500 * time.Millisecond) {
+				t.Errorf("%s: not seen", line)
+			}
+			l.ensure(c)
+			if after := look(); after != before {
+				t.Errorf("%s: not mended:\n%s%s", line, before, after)
+			}
+		}
+		l.ip("link", "del", "carp1")
+		if !amiss(time.Second) {
+			t.Error("deletion: not seen")
+		}
+		l.ensure(c)
+		for _, w := range append(carpSettings, carpdevSettings...) {
+			name := "carp1"
+			if w.key == "arp_announce" {
+				name = "eth0"
+			}
+			if w.key == "addr_gen_mode" {
+				continue // with 0 the link would get an address of its own
+			}
+			for amiss(100 * time.Millisecond) {
+				l.ensure(c)
+			}
+			key := fmt.Sprintf("%s/conf/%s/%s", w.family, name, w.key)
+			l.sysctl(key, strconv.Itoa(1-min(w.value, 1)))
+			if !amiss(1500 * time.Millisecond) {
+				t.Errorf("%s: not seen", key)
+			}
+			l.ensure(c)
+			if now, _ := os.ReadFile("/proc/sys/net/" + key); strings.TrimSpace(string(now)) != strconv.Itoa(w.value) {
+				t.Errorf("%s: not mended: %s", key, now)
+			}
+		}
+	})
+}
+
+// Whoever does it again and again wins, and then there is no link; after a while it is tried again.
+func TestPatience(t *testing.T) {
+	now := time.Now()
+	p := &patience{}
+	for range fightMax {
+		if !p.bear(now) {
+			t.Fatal("lost too early")
+		}
+	}
+	if p.lost(now) || p.bear(now.Add(fightSpan)) || !p.lost(now.Add(fightSpan)) || p.lost(now.Add(2*fightSpan)) || !p.bear(now.Add(2*fightSpan)) {
+		t.Errorf("%+v", p)
+	}
+	for n := range 10 * fightMax { // seldom enough
+		if !p.bear(now.Add(3*fightSpan + time.Duration(n)*fightSpan/(fightMax-1))) {
+			t.Fatalf("lost at %d", n)
+		}
+	}
+}
+
+func TestFight(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		c := l.carp(1, true, "192.168.1.10/24")
+		l.ensure(c)
+		var err error
+		for n := 0; n < 2*fightMax && err == nil; n++ {
+			l.ip("addr", "flush", "dev", "carp1")
+			select {
+			case <-l.host.Amiss():
+			case <-time.After(2 * time.Second):
+				t.Fatalf("%d: not seen", n)
+			}
+			_, err = l.host.Ensure(c)
+		}
+		if err == nil || !strings.Contains(err.Error(), "again and again") || strings.Contains(l.ip("link", "show"), "carp1") {
+			t.Errorf("%v", err)
+		}
+		for range 3 {
+			if _, again := l.host.Ensure(c); again == nil || strings.Contains(l.ip("link", "show"), "carp1") {
+				t.Errorf("soon after: %v", again)
+			}
+		}
+		l.host.fights["carp1"].until = time.Now()
+		l.ensure(c)
+	})
+}
