@@ -7,11 +7,11 @@
 #	make storms	simulates STORMS=100000 clusters whose clocks and memories differ
 #	make fuzz	runs each fuzz target for FUZZTIME, 5s
 #	make install	PREFIX=/usr/local DESTDIR=
+#	make enable	starts kernelsim at boot, and when a command first needs it; make disable
 
 PREFIX = /usr/local
 DESTDIR =
 MANDIR = $(PREFIX)/share/man
-INITDIR = /etc/init.d
 SYSCONFDIR = /etc
 LIBDIR = $(PREFIX)/lib/carp
 # what stands under the system's names, for scripts that have this directory first in PATH
@@ -28,7 +28,7 @@ STORMS = 100000
 PAGES3 = libcarp.3 sysctl-carp.3
 PAGES4 = carp.4
 PAGES5 = carpstate.5 hostname.carp.5
-PAGES8 = ifconfig-carp.8 sysctl-carp.8 netstat-carp.8 kernelsim.8
+PAGES8 = carp-names.8 ifconfig-carp.8 sysctl-carp.8 netstat-carp.8 kernelsim.8
 
 all: build
 
@@ -83,17 +83,15 @@ lint:
 	$(GOENV) $(GO) vet ./...
 	CGO_ENABLED=0 $(GO) run $(STATICCHECK) ./...
 	@out=$$(mandoc -T lint -W warning man/*.[1-9] 2>&1); [ -z "$$out" ] || { echo "$$out"; exit 1; }
-	shellcheck rc.d/carp rc.d/netstart regress/*.sh libcarp/engine/model/check.sh .ci/run
+	shellcheck rc.d/boot rc.d/carp rc.d/carp-names rc.d/carp-up rc.d/netstart rc.d/services.sh regress/*.sh libcarp/engine/model/check.sh .ci/run
 
 install: build
-	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(INITDIR)
+	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	for c in $(COMMANDS); do install -m 0755 bin/$$c $(DESTDIR)$(PREFIX)/sbin/ || exit 1; done
 	for p in $(PAGES3); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man3/ || exit 1; done
 	for p in $(PAGES4); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man4/ || exit 1; done
 	for p in $(PAGES5); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man5/ || exit 1; done
 	for p in $(PAGES8); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man8/ || exit 1; done
-	sed 's,@PREFIX@,$(PREFIX),g' rc.d/carp > $(DESTDIR)$(INITDIR)/carp
-	chmod 0755 $(DESTDIR)$(INITDIR)/carp
 	mkdir -p $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(LIBDIR) $(DESTDIR)$(SYSCONFDIR)
 	for n in $(NAMES); do \
 		ln -sf ../../sbin/$$n-carp $(DESTDIR)$(NAMEDIR)/$$n && install -m 0644 man/$$n-carp.8 $(DESTDIR)$(NAMEDIR)/man/man8/$$n.8 || exit 1; \
@@ -102,13 +100,19 @@ install: build
 	chmod 0755 $(DESTDIR)$(LIBDIR)/netstart
 	[ -e $(DESTDIR)$(SYSCONFDIR)/netstart ] || [ -h $(DESTDIR)$(SYSCONFDIR)/netstart ] || ln -s $(LIBDIR)/netstart $(DESTDIR)$(SYSCONFDIR)/netstart
 
+	PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR) sh rc.d/services.sh install
+
+# from now on kernelsim starts at boot, and when a command first needs it
+enable disable:
+	@PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR) sh rc.d/services.sh $@
+
 uninstall:
+	PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR) sh rc.d/services.sh uninstall
 	for c in $(COMMANDS); do rm -f $(DESTDIR)$(PREFIX)/sbin/$$c; done
 	for p in $(PAGES3); do rm -f $(DESTDIR)$(MANDIR)/man3/$$p; done
 	for p in $(PAGES4); do rm -f $(DESTDIR)$(MANDIR)/man4/$$p; done
 	for p in $(PAGES5); do rm -f $(DESTDIR)$(MANDIR)/man5/$$p; done
 	for p in $(PAGES8); do rm -f $(DESTDIR)$(MANDIR)/man8/$$p; done
-	rm -f $(DESTDIR)$(INITDIR)/carp
 	for n in $(NAMES); do rm -f $(DESTDIR)$(NAMEDIR)/$$n $(DESTDIR)$(NAMEDIR)/man/man8/$$n.8 || exit 1; done
 	[ ! -d $(DESTDIR)$(NAMEDIR) ] || rmdir $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(NAMEDIR)/man $(DESTDIR)$(NAMEDIR) 2>/dev/null || true
 	[ "$$(readlink $(DESTDIR)$(SYSCONFDIR)/netstart)" != $(LIBDIR)/netstart ] || rm -f $(DESTDIR)$(SYSCONFDIR)/netstart
@@ -118,4 +122,4 @@ uninstall:
 clean:
 	rm -rf bin
 
-.PHONY: all build demo test fuzz mutate regress-long soak storms lint install uninstall clean
+.PHONY: all build demo test fuzz mutate regress-long soak storms lint install enable disable uninstall clean

@@ -139,7 +139,7 @@ func TestInstall(t *testing.T) {
 	for _, program := range []string{"make", "bmake"} {
 		for _, netstart := range []bool{false, true} {
 			dir := t.TempDir()
-			for _, d := range []string{"etc/init.d", "opt/carp/sbin", "opt/carp/lib", "opt/carp/libexec", "opt/carp/share/man/man4", "opt/carp/share/man/man5", "opt/carp/share/man/man8"} {
+			for _, d := range []string{"etc/init.d", "opt/carp/sbin", "opt/carp/lib", "opt/carp/libexec", "opt/carp/share/man/man3", "opt/carp/share/man/man4", "opt/carp/share/man/man5", "opt/carp/share/man/man7", "opt/carp/share/man/man8"} {
 				if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -160,7 +160,10 @@ func TestInstall(t *testing.T) {
 				"/etc/init.d/carp": "-rwxr-xr-x ", "/opt/carp/sbin/ifconfig-carp": "-rwxr-xr-x ", "/opt/carp/sbin/kernelsim": "-rwxr-xr-x ", "/opt/carp/sbin/sysctl-carp": "-rwxr-xr-x ",
 				"/opt/carp/share/man/man4/carp.4": "-rw-r--r-- ", "/opt/carp/share/man/man5/carpstate.5": "-rw-r--r-- ", "/opt/carp/share/man/man5/hostname.carp.5": "-rw-r--r-- ",
 				"/opt/carp/share/man/man8/ifconfig-carp.8": "-rw-r--r-- ", "/opt/carp/share/man/man8/kernelsim.8": "-rw-r--r-- ", "/opt/carp/share/man/man8/sysctl-carp.8": "-rw-r--r-- ",
-				"/opt/carp/lib/carp/netstart":     "-rwxr-xr-x ",
+				"/opt/carp/lib/carp/netstart": "-rwxr-xr-x ", "/opt/carp/lib/carp/boot": "-rwxr-xr-x ", "/opt/carp/sbin/carp-names": "-rwxr-xr-x ",
+				"/etc/init.d/carp-up": "-rwxr-xr-x ", "/etc/systemd/system/carp.service": "-rw-r--r-- ", "/etc/systemd/system/carp-boot.service": "-rw-r--r-- ",
+				"/etc/systemd/system/carp-up.service": "-rw-r--r-- ", "/etc/systemd/network/10-carp.network": "-rw-r--r-- ",
+				"/etc/systemd/network/10-carp.link": "-rw-r--r-- ", "/etc/NetworkManager/conf.d/carp.conf": "-rw-r--r-- ", "/etc/network/interfaces.d/carp": "-rw-r--r-- ",
 				"/opt/carp/libexec/carp/ifconfig": "Lrwxrwxrwx -> ../../sbin/ifconfig-carp", "/opt/carp/libexec/carp/sysctl": "Lrwxrwxrwx -> ../../sbin/sysctl-carp", "/opt/carp/libexec/carp/netstat": "Lrwxrwxrwx -> ../../sbin/netstat-carp",
 				"/opt/carp/libexec/carp/man/man8/ifconfig.8": "-rw-r--r-- ", "/opt/carp/libexec/carp/man/man8/sysctl.8": "-rw-r--r-- ", "/opt/carp/libexec/carp/man/man8/netstat.8": "-rw-r--r-- ",
 			} {
@@ -172,7 +175,8 @@ func TestInstall(t *testing.T) {
 				t.Errorf("%s: /etc/netstart is %q", program, is)
 			}
 			for path, what := range after {
-				if (strings.HasSuffix(path, "/init.d/carp") || strings.HasSuffix(path, "/lib/carp/netstart")) && (!strings.Contains(what, "/opt/carp") || strings.Contains(what, "=@PREFIX@")) {
+				if (strings.HasSuffix(path, "/init.d/carp") || strings.HasSuffix(path, ".service") || strings.HasSuffix(path, "/lib/carp/netstart")) &&
+					(!strings.Contains(what, "/opt/carp") || strings.Contains(what, "=@PREFIX@")) {
 					t.Errorf("%s does not know where the commands are", path)
 				}
 			}

@@ -22,7 +22,7 @@ var install = sync.OnceValues(func() (dir string, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // for other users
 		return "", err
 	}
-	c := exec.Command("make", "-s", "install", "PREFIX="+dir, "INITDIR="+dir+"/etc/init.d", "SYSCONFDIR="+dir+"/etc")
+	c := exec.Command("make", "-s", "install", "PREFIX="+dir, "SYSCONFDIR="+dir+"/etc")
 	c.Dir = ".."
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("make install: %w\n%s", err, out)
