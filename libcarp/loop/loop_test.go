@@ -35,6 +35,8 @@ type stubHost struct {
 	slow   time.Duration // what Ensure takes
 	closed bool
 	leases []aLease
+
+	counters []uint64 // of the adverts
 }
 
 // An aLease is what a host was told of one, and when.
@@ -81,6 +83,7 @@ func (h *stubHost) Send(a host.Advert) error {
 	h.note("send %d/%d/%d", ad.Advbase, ad.Advskew, ad.Demote)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.counters = append(h.counters, ad.Counter)
 	return h.send
 }
 func (h *stubHost) Renew(carp string, until int64) {
@@ -117,6 +120,11 @@ type bench struct {
 
 func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 	t.Helper()
+	return startWith(t, dir, prepare, SystemClock{})
+}
+
+func startWith(t *testing.T, dir statedir.Dir, prepare func(*stubHost), clock Clock) *bench {
+	t.Helper()
 	held, err := statedir.Acquire(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +143,7 @@ func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 	}
 	b := &bench{t: t, dir: dir, host: h, ended: make(chan error, 1)}
 	h.links <- b.links()
-	l := New(Options{Machine: m, Host: h, Store: store, Random: rand.NewPCG(1, 2), Log: func(_ engine.Level, text string) {
+	l := New(Options{Machine: m, Host: h, Store: store, Clock: clock, Random: rand.NewPCG(1, 2), Log: func(_ engine.Level, text string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.logged = append(b.logged, text)
