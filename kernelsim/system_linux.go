@@ -102,8 +102,7 @@ func checkAll(dir statedir.Dir, w io.Writer) int {
 	if m != nil {
 		for _, i := range m.Sorted() {
 			if i.Carpdev != "" {
-				_, err := os.Stat("/sys/class/net/" + i.Carpdev)
-				say(fmt.Sprintf("%s: carpdev %s", i.Name, i.Carpdev), err)
+				say(fmt.Sprintf("%s: carpdev %s", i.Name, i.Carpdev), linux.FindCarpdev(i.Carpdev))
 			}
 		}
 	}

@@ -3,7 +3,7 @@
 package linux
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -27,16 +27,28 @@ func Checks() []Check {
 		unix.Close(fd)
 	}
 	checks = append(checks, Check{What: "packet sockets (CAP_NET_RAW)", Err: err})
+	checks = append(checks, Check{What: "links and addresses (CAP_NET_ADMIN)", Err: mayLink()})
+	gated := gate.Probe()
+	return append(checks, Check{What: "sysctls of IPv6", Err: writable(gated == nil), Spared: true}, Check{What: "gate", Err: gated, Spared: true})
+}
+
+// mayLink fails without CAP_NET_ADMIN.
+func mayLink() error {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData
-	err = unix.Capget(&hdr, &caps[0])
+	err := unix.Capget(&hdr, &caps[0])
 	if err == nil && caps[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
 		err = unix.EPERM
 	}
-	checks = append(checks, Check{What: "links and addresses (CAP_NET_ADMIN)", Err: err})
-	err = unix.Access(conf("ipv4", "default", "arp_ignore"), unix.W_OK)
-	if err != nil {
-		err = fmt.Errorf("/proc/sys/net: %w", err)
+	return err
+}
+
+// FindCarpdev fails when there is no interface of that name.
+func FindCarpdev(name string) error {
+	_, err := netlink.LinkByName(name)
+	var none netlink.LinkNotFoundError
+	if errors.As(err, &none) {
+		return unix.ENODEV
 	}
-	return append(checks, Check{What: "writable sysctls", Err: err}, Check{What: "gate", Err: gate.Probe(), Spared: true})
+	return err
 }

@@ -69,6 +69,9 @@ func Open(o Options) (*Host, error) {
 	if o.Warnf == nil {
 		o.Warnf = o.Logf
 	}
+	if err := mayLink(); err != nil {
+		return nil, fmt.Errorf("links and addresses take CAP_NET_ADMIN: %w", err)
+	}
 	nl, err := netlink.NewHandle()
 	if err != nil {
 		return nil, fmt.Errorf("failed to open netlink: %w", err)
@@ -80,6 +83,9 @@ func Open(o Options) (*Host, error) {
 		own: newOwner(o),
 	}
 	h.neighbours = newNeighbours(o.Logf, h.ending)
+	if err := writable(o.Gate != nil); err != nil {
+		o.Warnf("kernelsim: %v", err)
+	}
 	if h.quiet, err = quietSockets(); err != nil {
 		nl.Close()
 		return nil, err

@@ -237,7 +237,7 @@ func quietSockets() (fds []int, err error) {
 func quietSocket(family int) (int, error) {
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, wire.Protocol)
 	if err != nil {
-		return -1, fmt.Errorf("failed to open a raw socket: %w", err)
+		return -1, fmt.Errorf("failed to open a raw socket (it takes CAP_NET_RAW): %w", err)
 	}
 	none := unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}}
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &none); err != nil {

@@ -36,7 +36,7 @@ func newSysctls(r *Record, logf func(string, ...any)) *sysctls {
 }
 
 func conf(family, name, key string) string {
-	return "/proc/sys/net/" + family + "/conf/" + name + "/" + key
+	return procNet + family + "/conf/" + name + "/" + key
 }
 
 // A setting is a sysctl of an interface as it has to be.
@@ -127,7 +127,7 @@ func (s *sysctls) store() {
 func write(path, value string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return err
+		return byNetlink(path, value, err)
 	}
 	_, err = f.WriteString(value)
 	return errors.Join(err, f.Close())

@@ -49,10 +49,18 @@ func newMaps() (m maps, err error) {
 		}
 		if err != nil {
 			m.close()
-			return maps{}, fmt.Errorf("failed to make a map (it takes CAP_BPF and Linux 5.8): %w", err)
+			return maps{}, fmt.Errorf("failed to make a map (it takes CAP_BPF and Linux 5.8): %w", plain(err))
 		}
 	}
 	return m, nil
+}
+
+// plain returns EPERM for an error that begins with it: the ebpf package adds that too little memory may be locked, which kernels before 5.11 alone count.
+func plain(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return unix.EPERM
+	}
+	return err
 }
 
 // openMaps takes descriptors over, also when it fails.

@@ -120,7 +120,7 @@ func (p *programs) carp(egress bool, slot int) (*ebpf.Program, error) {
 func load(name string, code asm.Instructions) (*ebpf.Program, error) {
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: name, Type: ebpf.SchedCLS, Instructions: code, License: "ISC"})
 	if err != nil {
-		return nil, fmt.Errorf("failed to load program %s: %w", name, err)
+		return nil, fmt.Errorf("failed to load program %s: %w", name, plain(err))
 	}
 	return prog, nil
 }
