@@ -77,6 +77,9 @@ func (h *Host) mend(c host.Carp, suspect bool) (int, error) {
 	if err == nil && slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
 		if err = isDeaf(); err != nil {
 			err = errors.Join(err, h.guard.setMaster(index, c.Name, false))
+			m := h.made[c.Name]
+			m.whole = false
+			h.made[c.Name] = m
 		}
 	}
 	return index, err
