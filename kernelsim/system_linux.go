@@ -60,6 +60,7 @@ func newGate(dir statedir.Dir) (shutter, error) { return gate.New(string(dir)) }
 // openHost opens the data plane, with the gate if it was inherited, silences what a dead engine left and takes away what is not wanted any more.
 func openHost(dir statedir.Dir, record *os.File, m *config.Machine, gated bool, debug, warn func(string, ...any)) (host.Host, error) {
 	o := linux.Options{Mark: string(dir), Record: linux.NewRecord(record), Logf: debug, Warnf: warn}
+	o.Kept = dir.Carpdevs()
 	if gated {
 		var fds []int
 		for n := range gate.FileCount {

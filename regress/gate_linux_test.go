@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,14 +81,14 @@ func (m *machine) filters(dev string) (out string) {
 func (m *machine) everything() string {
 	m.lab.t.Helper()
 	out := ""
-	for _, what := range []string{"-d link show", "addr show", "route show table all", "-6 route show table all", "maddr show"} {
+	for _, what := range []string{"-d link show", "addr show", "route show table all", "-6 route show table all", "maddr show", "rule show", "-6 rule show"} {
 		out += m.lab.ip(m.ns, strings.Fields(what)...)
 	}
 	out += m.lab.run("tc", "-n", m.ns, "qdisc", "show")
 	for _, dev := range []string{"eth0", "eth1", "eth2"} {
 		out += m.filters(dev)
 	}
-	return out + m.must("sysctl -a -r net.ipv[46].conf.(eth|all)")
+	return out + m.must("sysctl -a -r net.ipv[46].(conf|neigh)")
 }
 
 // Nothing is left behind by destroy, by SIGTERM, and by a start after both processes were killed and another end; a qdisc of somebody else stays.
@@ -120,14 +122,15 @@ func TestNothingLeft(t *testing.T) {
 		a.start(args...)
 		a.becomes("master", 5*time.Second)
 		a.crash()
-		// The settings of the carpdev, as they were, have died with the processes.
-		a.must("sysctl -qw net.ipv4.conf.eth0.arp_ignore=0 net.ipv4.conf.eth0.arp_announce=0")
 		a.start(args...)
 		a.becomes("master", 5*time.Second)
 		a.must("ifconfig-carp carp0 destroy")
 		same("destroy after a crash")
 		a.stop()
 		same("SIGTERM after a crash")
+		if _, err := os.Stat(filepath.Join(a.state, "carpdevs")); err == nil {
+			t.Errorf("%q: settings of carpdevs are still kept", args)
+		}
 	}
 }
 

@@ -26,13 +26,16 @@ func (d Dir) path(elem ...string) string {
 	return filepath.Join(append([]string{string(d)}, elem...)...)
 }
 
-func (d Dir) version() string           { return d.path("version") }
-func (d Dir) lock() string              { return d.path("lock") }
-func (d Dir) edit() string              { return d.path("edit") }
-func (d Dir) ctl() string               { return d.path("ctl") }
-func (d Dir) events() string            { return d.path("events") }
-func (d Dir) oldEvents() string         { return d.path("events.0") }
-func (d Dir) memory() string            { return d.path("memory") }
+func (d Dir) version() string   { return d.path("version") }
+func (d Dir) lock() string      { return d.path("lock") }
+func (d Dir) edit() string      { return d.path("edit") }
+func (d Dir) ctl() string       { return d.path("ctl") }
+func (d Dir) events() string    { return d.path("events") }
+func (d Dir) oldEvents() string { return d.path("events.0") }
+func (d Dir) memory() string    { return d.path("memory") }
+
+// Carpdevs is the file in which the host keeps what it has changed on carpdevs, as it was before.
+func (d Dir) Carpdevs() string          { return d.path("carpdevs") }
 func (d Dir) alive() string             { return d.path("status", "alive") }
 func (d Dir) want(file string) string   { return d.path("want", file) }
 func (d Dir) status(file string) string { return d.path("status", file) }
@@ -145,7 +148,7 @@ func ours(path string, info fs.FileInfo) error {
 
 // discard removes what tells of another boot's interfaces.
 func (d Dir) discard() error {
-	for _, path := range []string{d.path("want"), d.path("status"), d.events(), d.oldEvents(), d.memory()} {
+	for _, path := range []string{d.path("want"), d.path("status"), d.events(), d.oldEvents(), d.memory(), d.Carpdevs()} {
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}

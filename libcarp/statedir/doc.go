@@ -12,6 +12,7 @@
 //	status/       0755  what holds now: carp0, ..., groups, sysctl, stats; 0644
 //	status/alive  0644  overwritten each second
 //	memory        0600  what must outlive the processes: bytes, mapped by the engine (see [Memory])
+//	carpdevs      0600  the sysctls of carpdevs as they were before kernelsim, while they are changed
 //	events        0644  one line for each change of state; events.0 is the file before
 //
 // All files but memory are lines of text. The first line of those in want/ and status/ is a tag with a version, each other one a key and

@@ -3,8 +3,11 @@ package linux
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -150,7 +153,7 @@ func TestRecord(t *testing.T) {
 	}
 	defer file.Close()
 	r := NewRecord(file)
-	if saved, err := r.load(); err != nil || saved != nil {
+	if saved, found, err := r.load(); err != nil || found || saved != nil {
 		t.Errorf("empty: %v, %v", saved, err)
 	}
 	want := []savedSysctl{{2, "arp_ignore", "0"}, {17, "arp_announce", "1"}}
@@ -158,7 +161,7 @@ func TestRecord(t *testing.T) {
 		if err := r.store(want[:n]); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.load(); err != nil || !slices.Equal(got, want[:n]) {
+		if got, found, err := r.load(); err != nil || !found || !slices.Equal(got, want[:n]) {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
@@ -166,12 +169,35 @@ func TestRecord(t *testing.T) {
 		if err := os.WriteFile(file.Name(), []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.load(); err == nil {
+		if _, _, err := r.load(); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
 	var none *Record
-	if saved, err := none.load(); saved != nil || err != nil || none.store(want) != nil {
+	if saved, _, err := none.load(); saved != nil || err != nil || none.store(want) != nil {
 		t.Error("a record that is none remembers")
+	}
+
+	// The file for when no process is left: of this network namespace alone, and gone when there is nothing to remember.
+	path := filepath.Join(t.TempDir(), "kept")
+	if err := storeKept(path, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := loadKept(path); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := os.WriteFile(path, append([]byte("namespace 1\n"), formatSaved(want)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := loadKept(path); err != nil || got != nil {
+		t.Errorf("of another namespace: %v, %v", got, err)
+	}
+	for range 2 {
+		if err := storeKept(path, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := loadKept(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 }

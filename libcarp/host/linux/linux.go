@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Mark   string               // the state directory: by it our links are known from those of others
 	Record *Record              // where the next engine finds what this one has changed; nil: nowhere
+	Kept   string               // a file for the same, for when no process is left that has the record; "": none
 	Gate   *gate.Gate           // the host takes it over; nil: a backup's link is administratively down
 	Logf   func(string, ...any) // for debugging; must not wait
 	Warnf  func(string, ...any) // for what the administrator has to know; must not wait
@@ -79,7 +80,7 @@ func Open(o Options) (*Host, error) {
 	h := &Host{
 		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
 		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
-		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), sysctls: newSysctls(o.Record, o.Logf), guard: newGuard(o),
+		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), sysctls: newSysctls(o.Record, o.Kept, o.Logf), guard: newGuard(o),
 		own: newOwner(o),
 	}
 	h.neighbours = newNeighbours(o.Logf, h.ending)

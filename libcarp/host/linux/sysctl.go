@@ -15,6 +15,7 @@ import (
 // sysctls sets what the carps need under /proc/sys/net, and puts back what it has changed on carpdevs.
 type sysctls struct {
 	record *Record
+	kept   string // see Options.Kept
 	logf   func(string, ...any)
 	saved  []savedSysctl
 }
@@ -26,10 +27,17 @@ type savedSysctl struct {
 	value string
 }
 
-func newSysctls(r *Record, logf func(string, ...any)) *sysctls {
-	s := &sysctls{record: r, logf: logf}
-	var err error
-	if s.saved, err = r.load(); err != nil {
+func newSysctls(r *Record, kept string, logf func(string, ...any)) *sysctls {
+	s := &sysctls{record: r, kept: kept, logf: logf}
+	found, err := false, error(nil)
+	if s.saved, found, err = r.load(); err != nil {
+		logf("linux: %v", err)
+	}
+	if found {
+		return s
+	}
+	// Supervisor and engine were killed, or did not run.
+	if s.saved, err = loadKept(kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		logf("linux: %v", err)
 	}
 	return s
@@ -120,6 +128,9 @@ func (s *sysctls) restoreIf(wanted func(savedSysctl) bool) {
 
 func (s *sysctls) store() {
 	if err := s.record.store(s.saved); err != nil {
+		s.logf("linux: %v", err)
+	}
+	if err := storeKept(s.kept, s.saved); err != nil {
 		s.logf("linux: %v", err)
 	}
 }
