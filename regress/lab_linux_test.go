@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CARP_HOG") != "" {
 		hog()
 	}
+	if os.Getenv("CARP_GLUTTON") != "" {
+		glutton()
+	}
 	if os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "regress: needs root (make test says what else)")
 		os.Exit(77)
