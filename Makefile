@@ -6,6 +6,7 @@
 #	make soak	simulates clusters with fresh seeds, for SECONDS=60
 #	make storms	simulates STORMS=100000 clusters whose clocks and memories differ
 #	make fuzz	runs each fuzz target for FUZZTIME, 5s
+#	make html	renders the manual into html/
 #	make install	PREFIX=/usr/local DESTDIR=
 #	make enable	starts kernelsim at boot, and when a command first needs it; make disable
 
@@ -28,6 +29,7 @@ STORMS = 100000
 PAGES3 = libcarp.3 sysctl-carp.3
 PAGES4 = carp.4
 PAGES5 = carpstate.5 hostname.carp.5
+PAGES7 = carp-migrate.7
 PAGES8 = carp-names.8 ifconfig-carp.8 sysctl-carp.8 netstat-carp.8 kernelsim.8
 
 all: build
@@ -85,12 +87,22 @@ lint:
 	@out=$$(mandoc -T lint -W warning man/*.[1-9] 2>&1); [ -z "$$out" ] || { echo "$$out"; exit 1; }
 	shellcheck man/examples/* rc.d/boot rc.d/carp rc.d/carp-names rc.d/carp-up rc.d/netstart rc.d/services.sh regress/*.sh libcarp/engine/model/check.sh .ci/run
 
+# the manual for a browser, in html/
+html:
+	@sh regress/need.sh lint
+	mkdir -p html
+	for p in man/*.[1-9]; do touch html/$${p#man/}.html; done
+	cd html && for p in ../man/*.[1-9]; do \
+		mandoc -T html -O 'man=%N.%S.html;https://manpages.debian.org/%N.%S' $$p > $${p#../man/}.html || exit 1; \
+	done
+
 install: build
-	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
 	for c in $(COMMANDS); do install -m 0755 bin/$$c $(DESTDIR)$(PREFIX)/sbin/ || exit 1; done
 	for p in $(PAGES3); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man3/ || exit 1; done
 	for p in $(PAGES4); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man4/ || exit 1; done
 	for p in $(PAGES5); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man5/ || exit 1; done
+	for p in $(PAGES7); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man7/ || exit 1; done
 	for p in $(PAGES8); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man8/ || exit 1; done
 	mkdir -p $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(LIBDIR) $(DESTDIR)$(SYSCONFDIR)
 	for n in $(NAMES); do \
@@ -112,6 +124,7 @@ uninstall:
 	for p in $(PAGES3); do rm -f $(DESTDIR)$(MANDIR)/man3/$$p; done
 	for p in $(PAGES4); do rm -f $(DESTDIR)$(MANDIR)/man4/$$p; done
 	for p in $(PAGES5); do rm -f $(DESTDIR)$(MANDIR)/man5/$$p; done
+	for p in $(PAGES7); do rm -f $(DESTDIR)$(MANDIR)/man7/$$p; done
 	for p in $(PAGES8); do rm -f $(DESTDIR)$(MANDIR)/man8/$$p; done
 	for n in $(NAMES); do rm -f $(DESTDIR)$(NAMEDIR)/$$n $(DESTDIR)$(NAMEDIR)/man/man8/$$n.8 || exit 1; done
 	[ ! -d $(DESTDIR)$(NAMEDIR) ] || rmdir $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(NAMEDIR)/man $(DESTDIR)$(NAMEDIR) 2>/dev/null || true
@@ -120,6 +133,6 @@ uninstall:
 	[ ! -d $(DESTDIR)$(LIBDIR) ] || rmdir $(DESTDIR)$(LIBDIR) 2>/dev/null || true
 
 clean:
-	rm -rf bin
+	rm -rf bin html
 
-.PHONY: all build demo test fuzz mutate regress-long soak storms lint install enable disable uninstall clean
+.PHONY: all build demo test fuzz mutate regress-long soak storms lint html install enable disable uninstall clean

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -203,5 +204,35 @@ func TestManual(t *testing.T) {
 				t.Errorf("man -w %s with %q: %v, %+v", name, env, err, r)
 			}
 		}
+	}
+}
+
+// The manual for a browser has every page, and what they refer to of ours is there.
+func TestHTML(t *testing.T) {
+	makeIt(t, "make", "html")
+	pages, err := filepath.Glob("../man/*.[1-9]")
+	if err != nil || len(pages) == 0 {
+		t.Fatal("no pages", err)
+	}
+	refers := regexp.MustCompile(`class="Xr" href="([^"]*)"`)
+	for _, page := range pages {
+		data, err := os.ReadFile("../html/" + filepath.Base(page) + ".html")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, to := range refers.FindAllStringSubmatch(string(data), -1) {
+			_, missing := os.Stat("../html/" + to[1])
+			if !strings.Contains(to[1], "://") && missing != nil {
+				t.Errorf("%s refers to %s", page, to[1])
+			}
+			name := filepath.Base(to[1])
+			if _, ours := os.Stat("../man/" + name); ours == nil && strings.Contains(to[1], "://") {
+				t.Errorf("%s refers to %s, which is ours", page, to[1])
+			}
+		}
+	}
+	if err := os.RemoveAll("../html"); err != nil {
+		t.Error(err)
 	}
 }
