@@ -244,7 +244,7 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 	case stops:
 		e.halt(c, now, reasonDown, true)
 	}
-	c.cfg = to
+	c.cfg, c.digested = to, 0
 	c.baseSeen = false
 	if demotion := c.demotion; !slices.Equal(from.Groups, to.Groups) {
 		e.recount()
@@ -285,6 +285,7 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 			c.nodes[0].garp = garpAfter
 		}
 	}
+	e.touchAll(c)
 	e.publish(c)
 }
 
@@ -314,6 +315,7 @@ func (e *Engine) rekey(c *carp, from *config.Interface, now Instant) {
 // rearm restarts what the nodes wait for, with their new intervals. Unlike on OpenBSD a master's next advert is never put off: a script
 // that sets advskew each half second must not silence it.
 func (e *Engine) rearm(c *carp, now Instant) {
+	e.touchAll(c)
 	for _, n := range c.nodes {
 		switch n.state {
 		case Backup:
@@ -374,14 +376,18 @@ func equalFold(a, b string) bool {
 // setLinks takes in the host's interfaces as they are now, and lets every carp follow.
 func (e *Engine) setLinks(now Instant, links []config.Link) {
 	start := e.links == nil
-	e.links = slices.Clone(links)
-	slices.SortFunc(e.links, func(a, b config.Link) int { return a.Index - b.Index })
+	e.takeLinks(links)
 	for _, c := range e.ordered {
 		e.attach(c, now)
 		if start { // it was configured before kernelsim ran
 			e.missing(c)
 		}
 	}
+}
+
+func (e *Engine) takeLinks(links []config.Link) {
+	e.links = slices.Clone(links)
+	slices.SortFunc(e.links, func(a, b config.Link) int { return a.Index - b.Index })
 }
 
 // attach lets a carp follow its carpdev: found, changed, without its link, gone.
@@ -465,7 +471,7 @@ func (e *Engine) choose(c *carp) {
 		if taken {
 			continue
 		}
-		c.cfg.Carpdev = name
+		c.cfg.Carpdev, c.digested = name, 0
 		e.logf(Warning, "%s: carpdev %s chosen for %s", c.cfg.Name, name, p.Addr())
 		e.emit(&Persist{Carp: c.cfg.Name})
 		e.publish(c)

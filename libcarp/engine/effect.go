@@ -12,6 +12,7 @@ type Effect interface{ effect() }
 // SendAdvert puts an advert on the wire of a carpdev; the outcome is told by a [Sent].
 type SendAdvert struct {
 	Carp    string
+	VHID    uint8
 	Carpdev int
 	From    config.MAC
 	Dst     netip.Addr
@@ -20,8 +21,10 @@ type SendAdvert struct {
 	Interval Instant
 	// BowOut: it may leave only after the effects before it were carried out, since a peer takes over at once and two must not answer.
 	BowOut bool
+	// Prepared is the bow-out that somebody else may send when this engine has died before the next advert; nil with a bow-out.
+	Prepared []byte
 
-	buf [packetMax]byte
+	buf, prepared [packetMax]byte
 }
 
 // Ensure makes a carp's link: its carpdev, MAC and addresses, and whether it answers for them.

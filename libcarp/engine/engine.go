@@ -35,7 +35,9 @@ type Engine struct {
 	effects []Effect
 	adverts []*SendAdvert // reused by every Step
 	used    int
+	kept    Kept // that is told of
 	// Of this Step:
+	touched   []*node  // of which something is to be kept
 	worse     []string // groups that were demoted
 	regrouped bool     // that is to be published already
 }
@@ -60,6 +62,7 @@ type carp struct {
 	nodes      []*node
 	demotion   uint8 // the sum over its groups; see recount
 	stats      config.Stats
+	digested   uint64 // see digest; 0: it has to be made
 
 	out [families]sending
 
@@ -117,12 +120,14 @@ type node struct {
 	memory   *Memory
 	restored bool // the clock knows of the memory
 
-	heard   Instant // when an advert over IPv4 was last accepted
-	arrived Instant // when an advert of anybody's last arrived, whether accepted or not
-	unheard bool    // another master, whose adverts do not arrive, was told of
-	tie     tie
-	rival   bool // another master was heard: announce with the next advert
-	garp    int  // adverts until the second gratuitous ARP; 0: none is due
+	heard    Instant // when an advert over IPv4 was last accepted
+	arrived  Instant // when an advert of anybody's last arrived, whether accepted or not
+	unheard  bool    // another master, whose adverts do not arrive, was told of
+	tie      tie
+	rival    bool             // another master was heard: announce with the next advert
+	garp     int              // adverts until the second gratuitous ARP; 0: none is due
+	prepared [families]uint64 // counters of the bow-outs that the last adverts came with
+	touched  bool
 }
 
 // An oldAuth is the HMAC over a list of addresses that was replaced.
@@ -157,6 +162,7 @@ func (e *Engine) Deadline() Instant {
 func (e *Engine) Step(now Instant, ev Event) []Effect {
 	e.effects, e.used = e.effects[:0], 0
 	e.worse, e.regrouped = e.worse[:0], false
+	e.untouch()
 	if wall := ev.wall(); wall != 0 {
 		e.clock.observe(now, wall)
 	}
@@ -173,6 +179,8 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 		e.sentAdvert(now, ev)
 	case *Links:
 		e.setLinks(now, ev.Links)
+	case *Resume:
+		e.resume(now, ev)
 	case *Configure:
 		e.configure(now, &ev.Plan)
 	case *LinkMade:

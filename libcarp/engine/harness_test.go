@@ -21,6 +21,12 @@ type host struct {
 	links []config.Link
 	last  []Effect // of the last step
 	log   []string
+	kept  map[vhidOf]Kept
+}
+
+type vhidOf struct {
+	carp string
+	vhid uint8
 }
 
 // em0 is the carpdev of most tests; its address is 192.168.1.X.
@@ -45,7 +51,7 @@ func (h *host) step(ev Event) []Effect {
 		switch f := f.(type) {
 		case *SendAdvert:
 			c := *f
-			c.Packet = slices.Clone(f.Packet)
+			c.Packet, c.Prepared = slices.Clone(f.Packet), slices.Clone(f.Prepared)
 			h.last = append(h.last, &c)
 		case *Log:
 			h.log = append(h.log, f.Text)
@@ -54,6 +60,12 @@ func (h *host) step(ev Event) []Effect {
 			h.last = append(h.last, f)
 		}
 	}
+	h.e.Changes(func(k *Kept) {
+		if h.kept == nil {
+			h.kept = map[vhidOf]Kept{}
+		}
+		h.kept[vhidOf{k.Carp, k.VHID}] = *k
+	})
 	return h.last
 }
 

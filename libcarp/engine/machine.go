@@ -70,6 +70,7 @@ func (e *Engine) feed(n *node, in input, now Instant, reason string) {
 	if r.do == nil {
 		return
 	}
+	e.touch(n)
 	from := n.state
 	if n.state = r.next; r.next != from {
 		e.enter(n, from)
@@ -82,7 +83,7 @@ func (e *Engine) feed(n *node, in input, now Instant, reason string) {
 
 // enter makes the new state true before anybody is told: the link first answers, or no longer answers, for the addresses.
 func (e *Engine) enter(n *node, from State) {
-	n.tie, n.rival, n.garp = tie{}, false, 0
+	n.tie, n.rival, n.garp, n.prepared = tie{}, false, 0, [families]uint64{}
 	if n.state == Master || from == Master {
 		e.ensure(n.carp)
 	}

@@ -125,7 +125,7 @@ func (e *Engine) sendOver(f family, n *node, now Instant, bowOut bool) {
 	n.memory.sent(ad.Counter)
 
 	s := e.advert()
-	s.Carp, s.Carpdev, s.From, s.Dst, s.BowOut = c.cfg.Name, c.link.Index, c.macOf(n), c.destination(f), bowOut
+	s.Carp, s.VHID, s.Carpdev, s.From, s.Dst, s.BowOut = c.cfg.Name, n.vhid, c.link.Index, c.macOf(n), c.destination(f), bowOut
 	s.Interval = e.interval(n)
 	header := wire.IPv4Header
 	if f == inet6 {
@@ -138,7 +138,30 @@ func (e *Engine) sendOver(f family, n *node, now Instant, bowOut bool) {
 	}
 	s.Packet = s.buf[:header+wire.Size]
 	ad.Marshal(s.Packet[header:])
+	s.Prepared = nil
+	if !bowOut {
+		e.prepare(f, n, s, &ad, uint16(random>>16))
+	}
 	e.emit(s)
+}
+
+// prepare makes the bow-out that follows an advert, for the case that nobody else can make it any more. Its time is the next one; if it is never sent, another
+// advert may have the same, with another header.
+func (e *Engine) prepare(f family, n *node, s *SendAdvert, last *wire.Advert, id uint16) {
+	ad := *last
+	ad.Advbase, ad.Advskew = wire.BowOut, wire.BowOut
+	ad.Seal(min(timeOf(last.Counter)+1, wire.SealMax))
+	ad.HMAC = n.auth.Sum(ad.Counter)
+	header := len(s.Packet) - wire.Size
+	if f == inet {
+		wire.MarshalIPv4(s.prepared[:], id+1, n.carp.source(f), s.Dst)
+	} else {
+		wire.MarshalIPv6(s.prepared[:], n.carp.source(f), s.Dst)
+	}
+	s.Prepared = s.prepared[:len(s.Packet)]
+	ad.Marshal(s.Prepared[header:])
+	n.prepared[f] = ad.Counter
+	e.touch(n)
 }
 
 // macOf returns where the node's adverts come from: the interface's own link-level address for the leader, for others their virtual MAC.
@@ -201,6 +224,7 @@ func (e *Engine) sentAdvert(now Instant, ev *Sent) {
 func (e *Engine) fail(c *carp, f family, now Instant) {
 	o := &c.out[f]
 	o.failing, o.successes, o.probeAt = true, 0, now
+	e.touchAll(c)
 	if o.recovered != 0 && now-o.recovered < probesReset {
 		o.probes = min(2*max(o.probes, sendErrorLimit), probesMax)
 	} else {
@@ -216,6 +240,7 @@ func (e *Engine) fail(c *carp, f family, now Instant) {
 func (e *Engine) recover(c *carp, f family, now Instant) {
 	o := &c.out[f]
 	o.failing, o.errors, o.recovered = false, 0, now
+	e.touchAll(c)
 	if !c.out[inet].failing && !c.out[inet6].failing {
 		e.failing = slices.DeleteFunc(e.failing, func(o *carp) bool { return o == c })
 	}

@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"hash/fnv"
+	"slices"
+
+	"carp/libcarp/config"
+)
+
+// A Kept is what the next engine of a host has to know of a virtual host to go on where this one ends.
+type Kept struct {
+	Carp    string
+	VHID    uint8
+	Config  uint64 // stands for the carp's whole configuration
+	Carpdev int    // its index
+	State   State
+
+	Deadline      Instant // of what the state waits for
+	Heard         Instant // when an advert over IPv4 was last accepted
+	Announcements int     // adverts until the second gratuitous ARP
+	Rival         bool    // another master was heard
+	Failing       [families]bool
+	// BowOuts are the counters of the bow-outs that are prepared, see [SendAdvert]; 0: there is none. One that was sent in our name must not be
+	// taken for another host's if it comes back.
+	BowOuts [families]uint64
+}
+
+// Resume is the first event of an engine that goes on where another one has ended, instead of [Links]. Whom Nodes name with what he is now configured as, on the carpdev
+// that it was, is what he was, without a transition; the others start as usual.
+type Resume struct {
+	Clock
+	Links []config.Link
+	Nodes []Kept
+	Ended []Kept // those that cannot go on, since it took too long: their bow-outs may have been sent
+}
+
+// touch takes note that what has to be kept of a node has changed.
+func (e *Engine) touch(n *node) {
+	if !n.touched {
+		n.touched = true
+		e.touched = append(e.touched, n)
+	}
+}
+
+func (e *Engine) touchAll(c *carp) {
+	for _, n := range c.nodes {
+		e.touch(n)
+	}
+}
+
+// untouch begins a new Step.
+func (e *Engine) untouch() {
+	for _, n := range e.touched {
+		n.touched = false
+	}
+	e.touched = e.touched[:0]
+}
+
+// Changes tells what is to be kept of the virtual hosts that the last Step has changed. Who is gone is told of in state INIT. What is told is valid during the call.
+func (e *Engine) Changes(tell func(*Kept)) {
+	for _, n := range e.touched {
+		c := n.carp
+		e.kept = Kept{
+			Carp: c.cfg.Name, VHID: n.vhid, Config: c.digest(), Carpdev: c.link.Index, State: n.state, Deadline: n.deadline, Heard: n.heard,
+			Announcements: n.garp, Rival: n.rival, BowOuts: n.prepared,
+		}
+		for f, o := range c.out {
+			e.kept.Failing[f] = o.failing
+		}
+		tell(&e.kept)
+	}
+}
+
+// digest stands for the configuration as it is written down.
+func (c *carp) digest() uint64 {
+	if c.digested == 0 {
+		h := fnv.New64a()
+		h.Write(config.FormatWant(c.cfg.Clauses()))
+		c.digested = max(h.Sum64(), 1)
+	}
+	return c.digested
+}
+
+// resume goes on.
+func (e *Engine) resume(now Instant, ev *Resume) {
+	e.takeLinks(ev.Links)
+	for i := range ev.Ended {
+		e.bowedOut(&ev.Ended[i])
+	}
+	for _, c := range e.ordered {
+		e.goOn(c, ev, now)
+	}
+	e.recount()
+	e.giveWay(now) // who was master for too long without an engine
+	for _, c := range e.ordered {
+		e.attach(c, now)
+	}
+}
+
+// Fits reports whether a virtual host can go on as what is kept of it: it is configured as it was, and its carpdev is there, and works.
+func (e *Engine) Fits(k *Kept, links []config.Link) bool {
+	c := e.carps[k.Carp]
+	if c == nil || k.State == Init || k.Config != c.digest() || !slices.ContainsFunc(c.nodes, func(n *node) bool { return n.vhid == k.VHID }) {
+		return false
+	}
+	i := slices.IndexFunc(links, func(l config.Link) bool { return l.Name == c.cfg.Carpdev })
+	return i >= 0 && links[i].Index == k.Carpdev && links[i].Usable()
+}
+
+// goOn makes a carp what it was, if all its virtual hosts are known and nothing has changed.
+func (e *Engine) goOn(c *carp, ev *Resume, now Instant) {
+	known := make([]*Kept, len(c.nodes))
+	for i, n := range c.nodes {
+		for j := range ev.Nodes {
+			if k := &ev.Nodes[j]; k.Carp == c.cfg.Name && k.VHID == n.vhid {
+				known[i] = k
+			}
+		}
+		if k := known[i]; k == nil || !e.Fits(k, ev.Links) {
+			for _, k := range known {
+				e.bowedOut(k)
+			}
+			return
+		}
+	}
+	c.running = true
+	for i, n := range c.nodes {
+		k := known[i]
+		n.state, n.garp, n.rival, n.heard = k.State, max(k.Announcements, 0), k.Rival, min(k.Heard, now)
+		if n.state == Master {
+			n.prepared = k.BowOuts
+		}
+		switch at := k.Deadline; n.state {
+		case Master:
+			e.timers.arm(n, min(max(at, 1), now+e.interval(n)))
+		case Backup: // it was deaf meanwhile
+			e.timers.arm(n, min(max(at, now+2*e.interval(n)), now+3*e.interval(n)))
+		}
+		for f, failing := range k.Failing {
+			if failing && !c.out[f].failing {
+				c.out[f].failing, c.out[f].errors, c.out[f].probeAt = true, sendErrorLimit*len(c.nodes), now
+			}
+		}
+		e.touch(n)
+	}
+	if slices.ContainsFunc(c.out[:], func(o sending) bool { return o.failing }) {
+		e.failing = append(e.failing, c)
+	}
+}
+
+// bowedOut takes note of bow-outs that were sent in our name.
+func (e *Engine) bowedOut(k *Kept) {
+	if k == nil {
+		return
+	}
+	c := e.carps[k.Carp]
+	if c == nil {
+		return
+	}
+	for _, n := range c.nodes {
+		for _, counter := range k.BowOuts {
+			if t := timeOf(counter); n.vhid == k.VHID && counter != 0 && t <= heardMax && !n.memory.hasSent(counter) {
+				n.memory.sent(counter)
+			}
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"carp/libcarp/config"
+	"carp/libcarp/wire"
+)
+
+// successor returns a host whose engine goes on where that of h ended a while ago, and the effects of its first step.
+func (h *host) successor(after Instant, links []config.Link, ended ...Kept) (*host, []Effect) {
+	h.t.Helper()
+	memories := map[string]*Memory{}
+	for _, c := range h.e.ordered {
+		for _, n := range c.nodes {
+			m := *n.memory
+			memories[fmt.Sprint(c.cfg.Name, n.vhid)] = &m
+		}
+	}
+	e := New(h.e.machine, rand.NewPCG(3, 4), func(carp string, vhid uint8) *Memory {
+		if m := memories[fmt.Sprint(carp, vhid)]; m != nil {
+			return m
+		}
+		return new(Memory)
+	})
+	next := &host{t: h.t, e: e, now: h.now + after, wall: h.wall, links: links}
+	ev := &Resume{Clock: next.clock(), Links: links, Ended: ended}
+	for _, k := range h.kept {
+		if len(ended) == 0 && k.State != Init {
+			ev.Nodes = append(ev.Nodes, k)
+		}
+	}
+	return next, slices.Clone(next.step(ev))
+}
+
+// A master goes on without a word but its adverts, at the time at which they were due.
+func TestResumeAsMaster(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	due := h.e.Deadline()
+	last := h.e.carps["carp0"].nodes[0].memory.Newest
+	h.wait(100 * second / 1000)
+	next, effects := h.successor(50*second/1000, h.links)
+	if got := brief(effects); got != "answer" {
+		t.Errorf("at once: %s", got)
+	}
+	next.want("carp0", Master)
+	if next.e.Deadline() != due {
+		t.Errorf("the next advert at %v instead of %v", next.e.Deadline(), due)
+	}
+	if got := brief(next.until(due)); got != "advert 1/0/0" {
+		t.Errorf("when it is due: %s", got)
+	}
+	if n := next.e.carps["carp0"].nodes[0].memory.Newest; n <= last {
+		t.Errorf("its time is %d after %d", n, last)
+	}
+	if len(next.log) != 0 {
+		t.Errorf("log: %q", next.log)
+	}
+	// It can be done again.
+	again, effects := next.successor(1, next.links)
+	again.want("carp0", Master)
+	if got := brief(effects); got != "answer" {
+		t.Errorf("the second time: %s", got)
+	}
+}
+
+// An advert that is overdue is sent at once; after two intervals nobody is a master any more.
+func TestResumeLate(t *testing.T) {
+	for _, c := range []struct {
+		after Instant
+		want  string
+		state State
+	}{
+		{1000 * second / 1000, "answer, advert 1/0/0", Master},
+		{1999 * second / 1000, "answer, advert 1/0/0", Master},
+		{2001 * second / 1000, "MASTER>BACKUP, quiet", Backup},
+		{3600 * second, "MASTER>BACKUP, quiet", Backup},
+	} {
+		h := newMaster(t, "advbase 1")
+		h.until(h.e.Deadline())
+		h.step(&Tick{h.clock()}) // it has just sent one
+		next, effects := h.successor(c.after, h.links)
+		if got := brief(effects); got != c.want {
+			t.Errorf("%v later: %s, want %s", c.after, got, c.want)
+		}
+		next.want("carp0", c.state)
+	}
+}
+
+// What is kept has to fit: another configuration, carpdev or virtual host begins as a backup, one without a link as nothing.
+func TestResumeFits(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(h *host, k *Kept, l *config.Link)
+		state  State
+	}{
+		"nothing":            {func(*host, *Kept, *config.Link) {}, Master},
+		"the configuration":  {func(_ *host, k *Kept, _ *config.Link) { k.Config++ }, Backup},
+		"the carpdev":        {func(_ *host, k *Kept, _ *config.Link) { k.Carpdev++ }, Backup},
+		"the vhid":           {func(_ *host, k *Kept, _ *config.Link) { k.VHID++ }, Backup},
+		"the carp":           {func(_ *host, k *Kept, _ *config.Link) { k.Carp = "carp1" }, Backup},
+		"the state":          {func(_ *host, k *Kept, _ *config.Link) { k.State = Init }, Backup},
+		"the carpdev's link": {func(_ *host, _ *Kept, l *config.Link) { l.Running = false }, Init},
+		"the carpdev's name": {func(_ *host, _ *Kept, l *config.Link) { l.Name = "em7" }, Init},
+		"the next advert":    {func(h *host, k *Kept, _ *config.Link) { k.Deadline = h.now + 1000*second }, Master},
+	} {
+		h := newMaster(t, "advbase 1")
+		k := h.kept[vhidOf{"carp0", 1}]
+		links := slices.Clone(h.links)
+		c.change(h, &k, &links[0])
+		h.kept = map[vhidOf]Kept{{"carp0", 1}: k}
+		next, _ := h.successor(1, links)
+		if got := next.state("carp0"); got != c.state {
+			t.Errorf("%s differs: %s, want %s", what, got, c.state)
+		}
+		if d := next.e.Deadline(); d > next.now+3*second {
+			t.Errorf("%s differs: nothing happens for %v", what, d-next.now)
+		}
+	}
+}
+
+// Every change of the configuration is one; what is loaded from what was written is none.
+func TestResumeKnowsTheConfiguration(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	seen := map[uint64]string{h.kept[vhidOf{"carp0", 1}].Config: "as made"}
+	for _, words := range []string{"advskew 3", "alias 192.168.1.11/24", "pass geheim", "carppeer 192.168.1.2", "group lan", "lladdr 02:00:00:00:00:09"} {
+		h.must("carp0 " + words)
+		k := h.kept[vhidOf{"carp0", 1}]
+		if was, ok := seen[k.Config]; ok {
+			t.Errorf("%q: the same as %q", words, was)
+		}
+		seen[k.Config] = words
+	}
+	text := config.FormatWant(h.e.carps["carp0"].cfg.Clauses())
+	clauses, err := config.ParseWant(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := config.NewMachine()
+	if err := m.LoadInterface("carp0", clauses); err != nil {
+		t.Fatal(err)
+	}
+	k := h.kept[vhidOf{"carp0", 1}]
+	if e := New(m, rand.NewPCG(1, 2), nil); !e.Fits(&k, h.links) {
+		t.Error("what is written does not fit")
+	}
+}
+
+// A backup goes on waiting, for two intervals at least: it was deaf.
+func TestResumeAsBackup(t *testing.T) {
+	for _, c := range []struct{ after, wait Instant }{{0, 3 * second}, {500 * second / 1000, 2500 * second / 1000}, {1500 * second / 1000, 2 * second}, {60 * second, 2 * second}} {
+		h := newBackup(t, "advbase 1")
+		h.hear(peer{sealed: true, base: 1})
+		next, effects := h.successor(c.after, h.links)
+		if got := brief(effects); got != "quiet" {
+			t.Errorf("%s", got)
+		}
+		if got := next.e.Deadline() - next.now; got != c.wait {
+			t.Errorf("%v later it waits for %v, want %v", c.after, got, c.wait)
+		}
+	}
+}
+
+// A host that is demoted because it cannot send stays so.
+func TestResumeDemoted(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	for range sendErrorLimit {
+		h.step(&Sent{Clock: h.clock(), Carp: "carp0", Errno: config.ENOMEM})
+	}
+	if got := h.e.GroupDemotion("carp"); got != 1 {
+		t.Fatalf("demoted by %d", got)
+	}
+	next, _ := h.successor(1, h.links)
+	if got := next.e.GroupDemotion("carp"); got != 1 {
+		t.Errorf("then demoted by %d", got)
+	}
+	for range sendErrorLimit {
+		next.step(&Sent{Clock: next.clock(), Carp: "carp0"})
+	}
+	if got := next.e.GroupDemotion("carp"); got != 0 {
+		t.Errorf("at last demoted by %d", got)
+	}
+}
+
+// prepared returns the packet that came with a bow-out.
+func prepared(ad *SendAdvert, src string) *Packet {
+	return &Packet{Carpdev: 2, Src: netip.MustParseAddr(src), Dst: wire.GroupIPv4, TTL: 255, Payload: ad.Prepared[wire.IPv4Header:]}
+}
+
+// The bow-out that comes with every advert is one: a peer takes over at once, also one that wants sealed counters only; and who sent it does not follow it when it
+// comes back.
+func TestPreparedBowOut(t *testing.T) {
+	h := newMaster(t, "advbase 1 pass geheim")
+	b := newBackup(t, "advbase 1 pass geheim")
+	b.sysctl("replay", config.ReplayStrict)
+	b.now = h.now
+	var last *SendAdvert
+	for range 3 {
+		for _, f := range h.wait(second) {
+			if ad, ok := f.(*SendAdvert); ok {
+				last = ad
+			}
+		}
+		b.now = h.now
+		b.step(&Packet{Clock: b.clock(), Carpdev: 2, Src: netip.MustParseAddr("192.168.1.2"), Dst: wire.GroupIPv4, TTL: 255, Payload: last.Packet[wire.IPv4Header:]})
+		b.want("carp0", Backup)
+	}
+	p := prepared(last, "192.168.1.2")
+	p.Clock = b.clock()
+	b.step(p)
+	b.want("carp0", Master)
+
+	next, _ := h.successor(second/100, h.links, h.kept[vhidOf{"carp0", 1}])
+	next.want("carp0", Backup)
+	p = prepared(last, "192.168.1.1")
+	p.Clock = next.clock()
+	next.step(p)
+	next.want("carp0", Backup)
+	// Later adverts of its own are newer than the bow-out.
+	next.wait(4 * second)
+	next.want("carp0", Master)
+	if ad, _ := wire.Parse(p.Payload); next.e.carps["carp0"].nodes[0].memory.Newest <= timeOf(ad.Counter) {
+		t.Error("its time has gone back")
+	}
+}
+
+// Who is destroyed or goes down is told of.
+func TestChangesTellOfTheEnd(t *testing.T) {
+	for _, words := range []string{"destroy", "down", "vhid 2"} {
+		h := newMaster(t, "advbase 1")
+		h.must("carp0 " + words)
+		if k := h.kept[vhidOf{"carp0", 1}]; k.State != Init {
+			t.Errorf("%s: kept as %s", words, k.State)
+		}
+	}
+}
