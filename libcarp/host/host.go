@@ -60,6 +60,10 @@ type Host interface {
 	// Amiss tells the names of carps that somebody else has changed, or what they rely on: Ensure puts that right, or fails. It is never closed.
 	Amiss() <-chan string
 
+	// Resume comes before anything else, and at once, where this process goes on with what another one has left working: when it returns, the leases of these carps
+	// can be renewed and adverts sent through their carpdevs. Ensure must follow for each.
+	Resume(carps []Carp) error
+
 	// Ensure makes the carp's link what c says and returns the link's index. It does nothing to what is right already;
 	// a link without Master is silent when Ensure returns, and one with it waits for Renew where there are leases. The error carries a syscall.Errno.
 	Ensure(c Carp) (index int, err error)
@@ -92,6 +96,10 @@ type Host interface {
 	// Claim tells other hosts with this software, from the carpdev's own MAC, that this host is master of the vhid. It comes to them as a [Packet]. No other
 	// host may learn from it where the address is; addr is not valid where none is shared.
 	Claim(carpdev int, vhid uint8, addr netip.Addr) error
+
+	// Frame returns what Send would put on the wire, from the link-level header on; nil while the link-level address of a peer is not known. It may be called
+	// from any goroutine, and never waits.
+	Frame(a Advert) []byte
 
 	// Probe sends something harmless by an advert's way out over a family, to see whether it gets there. The error carries a syscall.Errno.
 	Probe(carpdev int, inet6 bool) error

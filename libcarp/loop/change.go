@@ -125,6 +125,9 @@ func (l *Loop) finish(r *request, err error) {
 		l.waiting = l.waiting[1:]
 		l.begin(next)
 	}
+	if l.leaving && l.current == nil {
+		l.drain()
+	}
 }
 
 // wantOf returns the content of the want/ file with the plan in force; nil when it goes.

@@ -55,7 +55,7 @@ func (h *stubHost) sentCounters() []uint64 {
 // A wall clock that is set by a year, to and fro, changes nothing: the master goes on, with its lease, and its counters rise, as its peers demand.
 func TestWallClockStep(t *testing.T) {
 	clock := new(steppedClock)
-	b := startWith(t, statedir.Dir(t.TempDir()), nil, clock)
+	b := startWith(t, statedir.Dir(t.TempDir()), nil, Options{Clock: clock})
 	if err := b.change(calmCarp); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestWallClockStep(t *testing.T) {
 // A machine that was suspended is BACKUP first, whatever it was: others are master by now.
 func TestSuspend(t *testing.T) {
 	clock := new(steppedClock)
-	b := startWith(t, statedir.Dir(t.TempDir()), nil, clock)
+	b := startWith(t, statedir.Dir(t.TempDir()), nil, Options{Clock: clock})
 	if err := b.change(calmCarp); err != nil {
 		t.Fatal(err)
 	}

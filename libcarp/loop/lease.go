@@ -31,6 +31,7 @@ func (l *Loop) advertised(f *engine.SendAdvert) {
 		l.leases[f.Carp] = s
 	}
 	s.sent, s.interval = now, f.Interval
+	l.keepSent(f, s)
 	if isNew || !s.ranOut(now) {
 		l.extend(f.Carp, s, now)
 	} else {
@@ -48,6 +49,7 @@ func (l *Loop) extend(carp string, s *lease, now engine.Instant) {
 	if !s.ranOut(now) {
 		l.Host.Renew(carp, int64(s.until))
 	}
+	l.keepUntil(carp, s.until)
 }
 
 // endLease silences a carp that is not master.
@@ -56,6 +58,7 @@ func (l *Loop) endLease(carp string) {
 		return
 	}
 	delete(l.leases, carp)
+	l.keepUntil(carp, 0)
 	l.Host.Renew(carp, 0)
 	l.schedule()
 }

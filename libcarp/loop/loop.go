@@ -8,6 +8,7 @@ import (
 	"carp/libcarp/config"
 	"carp/libcarp/engine"
 	"carp/libcarp/host"
+	"carp/libcarp/record"
 	"carp/libcarp/statedir"
 )
 
@@ -22,9 +23,14 @@ type Options struct {
 	Clock   Clock                                        // nil: the system's
 	Random  engine.Random                                // of the counters; has to be unpredictable
 	Memory  func(carp string, vhid uint8) *engine.Memory // see [engine.New]
-	Log     func(level engine.Level, text string)
-	Urgent  func(bool) // told when the loop must not wait for other processes, and when it may again; must not wait; may be nil
-	Verbose bool       // the engine logs everything
+	Record  *record.Record                               // where it is kept what the next engine needs; nil: nowhere
+	// Adopt takes over what an engine before has left, except what goes on; it is called when adverts are sent already. nil: that is done.
+	Adopt func() error
+	// HandOver, when it is closed, lets Run return with everything as it is, for another engine to go on.
+	HandOver <-chan struct{}
+	Log      func(level engine.Level, text string)
+	Urgent   func(bool) // told when the loop must not wait for other processes, and when it may again; must not wait; may be nil
+	Verbose  bool       // the engine logs everything
 }
 
 // A Loop runs one engine.
@@ -50,6 +56,13 @@ type Loop struct {
 	broken  map[string]bool // carps whose link could not be made
 	gen     int
 	ending  bool // no link is made or changed any more
+
+	record   *record.Writer
+	full     bool // said that it is
+	leaving  bool // to be handed over
+	draining bool // only what is under way is still done
+	left     bool // nothing is under way any more
+	fatal    error
 
 	leases  map[string]*lease // of the masters
 	renewAt engine.Instant    // the first of them; 0: none
@@ -82,12 +95,7 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 
 	// Clients are answered once what they will see is true.
 	l.Store.OnEvent(server.PublishEvent)
-	l.publishAll()
-	select {
-	case links := <-l.Host.Links():
-		l.step(&engine.Links{Clock: l.wall(), Links: links})
-	case <-ctx.Done():
-	}
+	l.begins(ctx)
 	l.hands.ask(func() {
 		server.Start()
 		serving()
@@ -99,6 +107,7 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 	defer second.Stop()
 	for {
 		l.renew()
+		l.beat()
 		l.arm(timer)
 		select {
 		case links, ok := <-l.Host.Links():
@@ -122,8 +131,14 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 			f()
 		case <-second.C:
 			l.eachSecond()
+		case <-l.HandOver:
+			l.HandOver = nil
+			l.leave()
 		case <-ctx.Done():
 			return l.shutdown(handsDone)
+		}
+		if l.left || l.fatal != nil {
+			return l.fatal
 		}
 	}
 }
@@ -146,9 +161,9 @@ func (l *Loop) arm(timer *time.Timer) {
 	if l.renewAt != 0 && (deadline == 0 || l.renewAt < deadline) {
 		deadline = l.renewAt
 	}
-	d := time.Hour
+	d := beatEvery
 	if deadline != 0 {
-		d = max(time.Duration(deadline-l.Clock.Now()), 0)
+		d = min(max(time.Duration(deadline-l.Clock.Now()), 0), beatEvery)
 	}
 	timer.Reset(d)
 }
@@ -156,9 +171,15 @@ func (l *Loop) arm(timer *time.Timer) {
 // step tells the engine what happened and does what it asks for. How sends ended is told when all of that is under way.
 func (l *Loop) step(ev engine.Event) {
 	for {
-		for _, f := range l.engine.Step(l.Clock.Now(), ev) {
+		effects := l.engine.Step(l.Clock.Now(), ev)
+		if _, first := ev.(*engine.Resume); first {
+			l.takeOver(effects)
+		}
+		l.keepOthers()
+		for _, f := range effects {
 			l.do(f)
 		}
+		l.keepMasters()
 		if len(l.outcome) == 0 {
 			break
 		}
@@ -207,7 +228,7 @@ func (l *Loop) do(f engine.Effect) {
 func (l *Loop) link(f engine.Effect) {
 	switch f := f.(type) {
 	case *engine.Ensure:
-		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Own: f.Own, VHIDs: f.VHIDs, Addrs: f.Addrs, Peers: f.Peers, Master: f.Master}
+		c := carpOf(f)
 		if !f.Master {
 			l.endLease(f.Carp)
 		}
@@ -294,6 +315,9 @@ func (l *Loop) ensured(name string, err error) {
 
 // eachSecond tries again what failed, and writes the counters down.
 func (l *Loop) eachSecond() {
+	if l.draining {
+		return
+	}
 	l.hands.ask(func() {
 		if f := l.Host.Foreign(); f != (host.Foreign{}) {
 			l.post(func() { l.step(&engine.Foreign{Clock: l.wall(), IPv4: f.IPv4, IPv6: f.IPv6}) })

@@ -69,8 +69,15 @@ func (h *stubHost) Ensure(c host.Carp) (int, error) {
 	h.note("ensure %s master=%t", c.Name, c.Master)
 	return 42, nil
 }
-func (h *stubHost) Silence() error           { h.note("silence"); return nil }
-func (h *stubHost) Remove(name string) error { h.note("remove %s", name); return nil }
+func (h *stubHost) Resume(carps []host.Carp) error {
+	for _, c := range carps {
+		h.note("resume %s master=%t", c.Name, c.Master)
+	}
+	return nil
+}
+func (h *stubHost) Frame(a host.Advert) []byte { return append([]byte("frame "), a.Packet...) }
+func (h *stubHost) Silence() error             { h.note("silence"); return nil }
+func (h *stubHost) Remove(name string) error   { h.note("remove %s", name); return nil }
 func (h *stubHost) Announce(c host.Carp, addrs []netip.Addr) error {
 	h.note("announce %s %v", c.Name, addrs)
 	return nil
@@ -120,10 +127,11 @@ type bench struct {
 
 func start(t *testing.T, dir statedir.Dir, prepare func(*stubHost)) *bench {
 	t.Helper()
-	return startWith(t, dir, prepare, SystemClock{})
+	return startWith(t, dir, prepare, Options{})
 }
 
-func startWith(t *testing.T, dir statedir.Dir, prepare func(*stubHost), clock Clock) *bench {
+// startWith starts one with more options.
+func startWith(t *testing.T, dir statedir.Dir, prepare func(*stubHost), o Options) *bench {
 	t.Helper()
 	held, err := statedir.Acquire(dir)
 	if err != nil {
@@ -143,15 +151,18 @@ func startWith(t *testing.T, dir statedir.Dir, prepare func(*stubHost), clock Cl
 	}
 	b := &bench{t: t, dir: dir, host: h, ended: make(chan error, 1)}
 	h.links <- b.links()
-	l := New(Options{Machine: m, Host: h, Store: store, Clock: clock, Random: rand.NewPCG(1, 2), Log: func(_ engine.Level, text string) {
+	o.Machine, o.Host, o.Store, o.Random = m, h, store, rand.NewPCG(1, 2)
+	o.Log = func(_ engine.Level, text string) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.logged = append(b.logged, text)
-	}, Urgent: func(urgent bool) {
+	}
+	o.Urgent = func(urgent bool) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.urgent = append(b.urgent, urgent)
-	}})
+	}
+	l := New(o)
 	server := statedir.NewServer(held.Listener, l)
 	var ctx context.Context
 	ctx, b.end = context.WithCancel(context.Background())

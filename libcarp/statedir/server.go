@@ -35,10 +35,11 @@ type Server struct {
 	net      string                           // the network namespace that it serves
 	peer     func(*net.UnixConn) (int, error) // tests are many users
 
-	mu     sync.Mutex
-	conns  map[*net.UnixConn]int // with their users
-	ending chan struct{}
-	work   sync.WaitGroup
+	closing sync.Once
+	mu      sync.Mutex
+	conns   map[*net.UnixConn]int // with their users
+	ending  chan struct{}
+	work    sync.WaitGroup
 }
 
 // NewServer returns a server for the listener, which it owns from then on. It knows the network namespace of this moment as its
@@ -58,7 +59,12 @@ func (s *Server) Start() {
 
 // Close stops accepting, drops who is still asking or waits (he will ask the next engine) and gives changes that the handler
 // has taken a second for their answer. The socket goes on to listen where another process holds it.
-func (s *Server) Close() error {
+func (s *Server) Close() (err error) {
+	s.closing.Do(func() { err = s.close() })
+	return err
+}
+
+func (s *Server) close() error {
 	s.mu.Lock()
 	close(s.ending)
 	for c := range s.conns {

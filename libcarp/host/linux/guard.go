@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ type guard struct {
 	carrier sync.Mutex   // of backups and of what their links show: a link must not lose its carrier because it was a backup a moment ago
 	backups map[int]bool // by index of the link
 
+	resumed map[string]bool // carps that go on, and whether as masters; set before anything else is done
+
 	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
 	carps   map[string]guarded
 	hooked  map[int]int       // interfaces other than carps, by index: the VRF of each
@@ -52,7 +55,7 @@ type guarded struct {
 func newGuard(o Options) *guard {
 	return &guard{
 		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
-		slots: map[string]int{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
+		slots: map[string]int{}, resumed: map[string]bool{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
 		faults: map[int]error{}, fights: map[int]*patience{}, amiss: func(string) {},
 	}
 }
@@ -396,10 +399,13 @@ func (g *guard) prepare(index int, c host.Carp) error {
 	return setUp(index, false)
 }
 
-// adopt silences links that a dead engine has left.
+// adopt silences links that a dead engine has left, except those of masters that go on.
 func (g *guard) adopt(links []netlink.Link, own *owner) error {
 	if g.gate == nil {
 		for _, l := range links {
+			if g.resumed[l.Attrs().Name] {
+				continue
+			}
 			// As a backup without gate, whatever it was before.
 			err := errors.Join(setUp(l.Attrs().Index, false), protodown(l.Attrs().Index, false))
 			if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EOPNOTSUPP) {
@@ -413,19 +419,20 @@ func (g *guard) adopt(links []netlink.Link, own *owner) error {
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
+	have, err := addrsOn(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("failed to list addresses: %w", err)
+	}
+	of := map[int][]netip.Addr{}
+	for _, h := range have {
+		if p, ok := prefixOf(h.IPNet); ok {
+			of[h.LinkIndex] = append(of[h.LinkIndex], p.Addr())
+		}
+	}
 	addrs, want := map[string][]netip.Addr{}, map[string][]gate.Addr{}
 	for _, l := range links {
 		a := l.Attrs()
-		have, err := addrsOn(l, netlink.FAMILY_ALL)
-		if err != nil {
-			return fmt.Errorf("%s: failed to list addresses: %w", a.Name, err)
-		}
-		for _, h := range have {
-			if p, ok := prefixOf(h.IPNet); ok {
-				addrs[a.Name] = append(addrs[a.Name], p.Addr())
-			}
-		}
-		addrs[a.Name] = append(addrs[a.Name], own.of(a.Name)...)
+		addrs[a.Name] = slices.Concat(of[a.Index], own.of(a.Name))
 		if _, err := g.gate.Add(a.Name); err != nil {
 			return fmt.Errorf("%s: %w", a.Name, err)
 		}
@@ -437,7 +444,7 @@ func (g *guard) adopt(links []netlink.Link, own *owner) error {
 	for _, l := range links {
 		a := l.Attrs()
 		err := g.protect(l, host.Carp{Name: a.Name, Carpdev: a.ParentIndex}, addrs[a.Name])
-		if err == nil {
+		if err == nil && !g.resumed[a.Name] {
 			err = g.setMaster(a.Index, a.Name, false)
 		}
 		if err != nil {

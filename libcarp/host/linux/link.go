@@ -504,7 +504,7 @@ func (h *Host) silence(keep map[string]bool) error {
 	}
 	placed := kept
 	if h.guard.gate == nil {
-		placed = nil
+		placed = slices.DeleteFunc(slices.Clone(kept), func(l netlink.Link) bool { return !h.guard.resumed[l.Attrs().Name] })
 	}
 	if err := h.own.adopt(placed); err != nil {
 		return fmt.Errorf("failed to silence links: %w", err)
@@ -556,17 +556,9 @@ func (h *Host) Silence() error {
 
 // listen lets the carpdev's port hear what the carp has to hear.
 func (h *Host) listen(parent netlink.Link, c host.Carp, index int) error {
-	h.mu.RLock()
-	p := h.ports[c.Carpdev]
-	h.mu.RUnlock()
-	if p == nil {
-		var err error
-		if p, err = openPort(c.Carpdev, h.deliver, &h.work); err != nil {
-			return err
-		}
-		h.mu.Lock()
-		h.ports[c.Carpdev] = p
-		h.mu.Unlock()
+	p, err := h.port(c.Carpdev)
+	if err != nil {
+		return err
 	}
 	if isMacvlan(parent) {
 		if err := p.hear(c, index, h.deliver, &h.work); err != nil {
@@ -577,7 +569,6 @@ func (h *Host) listen(parent netlink.Link, c host.Carp, index int) error {
 		return err
 	}
 	m := h.made[c.Name]
-	var err error
 	m.groups, err = p.members.change(m.groups, groupsOf(c))
 	h.made[c.Name] = m
 	return err

@@ -91,6 +91,9 @@ func Open(o Options) (*Host, error) {
 		nl.Close()
 		return nil, err
 	}
+	if err := h.own.recall(); err != nil {
+		h.logf("linux: %v", err) // an older kernel
+	}
 	news, err := subscribeCarps()
 	if err != nil {
 		nl.Close()

@@ -250,6 +250,23 @@ func placedIn(m []byte) (metric uint32, p placed, ok bool) {
 
 var native = nl.NativeEndian()
 
+// recall takes note of what a dead run has left, before anybody takes it for the host's own.
+func (o *owner) recall() error {
+	left, err := o.left()
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for metric, all := range left {
+		o.placed[carpOfMetric(metric)] = all
+	}
+	return nil
+}
+
+// carpOfMetric undoes metric.
+func carpOfMetric(metric uint32) string { return fmt.Sprintf("carp%d", metric&0xffff) }
+
 // adopt takes over what a dead run has left for the carps to keep, whose links are there, and takes away all else.
 func (o *owner) adopt(links []netlink.Link) error {
 	left, err := o.left()
@@ -266,10 +283,13 @@ func (o *owner) adopt(links []netlink.Link) error {
 			delete(left, o.metric(name))
 		}
 	}
-	for _, all := range left {
+	for metric, all := range left {
 		for _, p := range all {
 			errs = append(errs, unplace(p))
 		}
+		o.mu.Lock()
+		delete(o.placed, carpOfMetric(metric))
+		o.mu.Unlock()
 	}
 	return errors.Join(errs...)
 }

@@ -207,14 +207,23 @@ func (h *Host) Send(a host.Advert) error {
 	if len(a.Packet) == 0 {
 		return syscall.EINVAL
 	}
+	frame := h.Frame(a)
+	if frame == nil {
+		return syscall.EHOSTDOWN
+	}
+	return p.send(frame)
+}
+
+// Frame returns the frame of an advert, nil where nobody knows to whom it goes.
+func (h *Host) Frame(a host.Advert) []byte {
 	to := multicastMAC(a.Dst)
 	if !a.Dst.IsMulticast() {
 		var known bool
 		if to, known = h.neighbours.mac(a.Carpdev, a.Dst); !known {
-			return syscall.EHOSTDOWN
+			return nil
 		}
 	}
-	return p.send(frameOf(to, a.From, a.Packet))
+	return frameOf(to, a.From, a.Packet)
 }
 
 // quietSockets are raw sockets for adverts that take none. While they are open the kernel does not answer adverts to its own addresses with "protocol

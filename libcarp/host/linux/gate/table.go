@@ -36,14 +36,21 @@ func newTable(leases []int64) table {
 	return table{leases: leases, used: make([]bool, len(leases)), carps: map[string]int{}, addrs: map[Addr]*entry{}, shared: map[int][]*entry{}}
 }
 
-// inherit takes over what an earlier process has left in the maps. What its addresses lead to stays until set says whose they are.
+// inherit takes over what an earlier process has left in the maps. An address that leads to a slot of its own stays until set says whose it is.
 func (t *table) inherit(carps map[string]int, addrs map[Addr]int) {
 	for carp, slot := range carps {
 		t.carps[carp], t.used[slot] = slot, true
 	}
+	of := map[int]bool{} // slots of carps
+	for _, slot := range carps {
+		of[slot] = true
+	}
 	for addr, slot := range addrs {
-		t.addrs[addr] = &entry{slot: slot}
-		if !t.used[slot] {
+		e := &entry{slot: slot}
+		t.addrs[addr] = e
+		if of[slot] {
+			e.carps = []int{slot}
+		} else if !t.used[slot] {
 			t.used[slot] = true
 			t.freed = append(t.freed, slot)
 		}
