@@ -35,20 +35,20 @@ type cell struct {
 	sysctls *os.File // never read: procfs makes a new inode when it has forgotten the old one, which is the one that Landlock knows
 }
 
-// newCell prepares a cell; err says what it cannot keep in, and is no reason not to use it.
-func newCell(dir statedir.Dir) (c *cell, err error) {
+// newCell prepares a cell for engines of a program; err says what it cannot keep in, and is no reason not to use it.
+func newCell(dir statedir.Dir, program string) (c *cell, err error) {
 	c = &cell{ruleset: -1}
 	if c.sysctls, err = openPath("/proc/sys/net"); err != nil {
 		return c, err
 	}
-	if err := isStatic(self()); err != nil {
+	if err := isStatic(program); err != nil {
 		return c, err
 	}
 	fd, abi, err := newRuleset()
 	if err != nil {
 		return c, fmt.Errorf("landlock: %w", err)
 	}
-	for path, access := range map[string]uint64{string(dir): inStateDir, self(): ofProgram} {
+	for path, access := range map[string]uint64{string(dir): inStateDir, program: ofProgram} {
 		if err == nil {
 			err = allow(fd, path, access&handled(abi))
 		}

@@ -105,7 +105,7 @@ func TestCell(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "want"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c, err := newCell(statedir.Dir(dir))
+	c, err := newCell(statedir.Dir(dir), self())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -16,6 +16,7 @@ import (
 
 	"carp/libcarp/engine"
 	"carp/libcarp/loop"
+	"carp/libcarp/record"
 	"carp/libcarp/statedir"
 )
 
@@ -24,6 +25,9 @@ func runEngine(args []string) int {
 	logs := openLog(os.Stderr, slices.Contains(args[2:], argStderr))
 	defer logs.close()
 	pause, err := time.ParseDuration(args[1])
+	if err == nil && !slices.Contains(args[2:], argLayout) {
+		err = errors.New("the supervisor is of another version, which has to be ended")
+	}
 	if err == nil {
 		err = serve(statedir.Dir(args[0]), pause, slices.Contains(args[2:], argVerbose), slices.Contains(args[2:], argGate), logs)
 	}
@@ -34,7 +38,8 @@ func runEngine(args []string) int {
 	return 0
 }
 
-// serve runs the loop until SIGTERM, or until the supervisor is gone. First it silences what an engine before it has left, and pauses.
+// serve makes itself ready and waits to be told to go. Then it goes on with what an engine before it has kept; where there is nothing, it silences what that has left,
+// and pauses. It runs the loop until SIGTERM, until the supervisor is gone, or until another engine takes over.
 func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logger) error {
 	if err := confine(); err != nil {
 		return err
@@ -50,26 +55,52 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	if err != nil {
 		return err
 	}
-	go func() { // the supervisor never writes: this ends when it does
-		io.Copy(io.Discard, os.NewFile(fdAlive, "alive"))
-		held.Listener.Close() // so that the next one sees at once that nobody serves any more
-		stop()
-	}()
-	machine, err := dir.LoadMachine()
+	kept, err := record.Open(os.NewFile(fdKept, "kept"))
 	if err != nil {
-		logs.printf("kernelsim: %v", err) // what could be read counts
+		return err
 	}
 	debug := func(string, ...any) {}
 	if verbose {
 		debug = logs.debugf
 	}
-	h, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, gate, debug, logs.printf)
+	ready := os.NewFile(fdReady, "ready")
+	say := func(what byte) {
+		if _, err := ready.Write([]byte{what}); err != nil {
+			debug("kernelsim: ready: %v", err)
+		}
+	}
+	goes, leaves := make(chan struct{}), make(chan struct{})
+	go func() {
+		obey(os.NewFile(fdAlive, "alive"), map[byte]chan struct{}{tellGo: goes, tellLeave: leaves})
+		held.Listener.Close() // so that the next one sees at once that nobody serves any more
+		stop()
+	}()
+	say(saysPrepared)
+	select {
+	case <-goes:
+	case <-ctx.Done():
+		return nil
+	}
+
+	resumes := len(kept.Orphans()) > 0
+	machine, err := dir.LoadMachine()
+	if err != nil {
+		logs.printf("kernelsim: %v", err) // what could be read counts
+	}
+	h, adopt, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, gate, debug, logs.printf)
 	if err != nil {
 		return err
 	}
-	select {
-	case <-time.After(pause):
-	case <-ctx.Done():
+	if !resumes {
+		if err := adopt(); err != nil {
+			h.Close()
+			return err
+		}
+		adopt = nil
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
 	}
 	store, err := statedir.OpenStore(dir, machine, logs.printf)
 	if err != nil {
@@ -88,14 +119,9 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 		h.Close()
 		return fmt.Errorf("failed to read random bytes: %w", err)
 	}
-	ready := os.NewFile(fdReady, "ready")
-	say := func(what byte) {
-		if _, err := ready.Write([]byte{what}); err != nil {
-			debug("kernelsim: ready: %v", err)
-		}
-	}
 	l := loop.New(loop.Options{
 		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Memory: memory, Log: logs.log, Verbose: verbose,
+		Clock: engineClock(), Record: kept, Adopt: adopt, HandOver: leaves,
 		Urgent: func(urgent bool) {
 			if urgent {
 				say(saysUrgent)
@@ -106,5 +132,25 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	})
 	server := statedir.NewServer(held.Listener, l)
 	defer server.Close()
-	return l.Run(ctx, server, func() { say(saysServes) })
+	err = l.Run(ctx, server, func() { say(saysServes) })
+	if err == nil && ctx.Err() == nil { // it has left
+		store.Close()
+		say(saysLeft)
+		logs.close()
+		os.Exit(0) // without clearing up
+	}
+	return err
+}
+
+// obey closes the channel of what it is told, until the supervisor is gone.
+func obey(alive *os.File, on map[byte]chan struct{}) {
+	for b := make([]byte, 1); ; {
+		if _, err := alive.Read(b); err != nil {
+			return
+		}
+		if c := on[b[0]]; c != nil {
+			close(c)
+			delete(on, b[0])
+		}
+	}
 }

@@ -4,54 +4,30 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"carp/libcarp/engine"
+	"carp/libcarp/loop"
+	"carp/libcarp/record"
 	"carp/libcarp/statedir"
-)
-
-// The descriptors that an engine process inherits, from 3 on.
-const (
-	fdLock   = 3 + iota // so that nobody starts beside an engine that has outlived its supervisor
-	fdCtl               // the listening socket: commands can connect as long as the supervisor lives
-	fdAlive             // reads end of file when the supervisor is gone
-	fdReady             // what the engine says; the supervisor reads end of file when it is gone
-	fdRecord            // what the next engine needs to know of this one
-	fdGate              // the gate, as many as it needs, if there is one
-)
-
-// fdLast is where the engine has fdReady a second time. The kernel closes a dead process's files before it tells its parent, which takes tens of
-// milliseconds with packet sockets, and Linux begins with the highest.
-const fdLast = 512
-
-// What the engine says, each in a byte.
-const (
-	saysServes = 's'
-	saysUrgent = 'u' // it must not wait for other processes
-	saysCalm   = 'c' // it may again
-)
-
-// What an engine process is told after the state directory and the pause.
-const (
-	argVerbose = "-v"
-	argStderr  = "-e"
-	argGate    = "gate" // the supervisor has one
 )
 
 // stopWithin is how long an engine may take to bow out and clear up.
 const stopWithin = 5 * time.Second
 
-// An engine that died is started again at once, to silence the links that it left; then it pauses, from the second death on, for a time that
-// grows from the first to the second. After quiet time this starts anew.
+// An engine that died for the first time in quiet time is followed at once by another, which goes on where it ended. From the second time on its masters bow out, and
+// the next one pauses, for a time that grows from the first to the second.
 const (
 	pauseMin = 100 * time.Millisecond
 	pauseMax = 5 * time.Second
-	quiet    = 60 * time.Second
 )
+
+var quiet = 60 * time.Second
+
+// slack is by how much a lease has to have run out before its master is given up: the engine that could still take it looks at the same clock.
+const slack = 2 * time.Millisecond
 
 // A supervisor holds what must outlive an engine, and keeps one running. It parses nothing from outside and never accepts
 // a connection.
@@ -62,98 +38,163 @@ type supervisor struct {
 	toStderr bool // log to standard error, whatever that is
 	logs     *logger
 
-	held   *statedir.Held
-	ctl    *os.File
-	record *os.File
-	gate   shutter
-	cell   *cell
+	held    *statedir.Held
+	ctl     *os.File
+	record  *os.File
+	kept    *os.File
+	keeps   *record.Record // what is in kept
+	gate    shutter
+	parting parting
+	cell    *cell // of the engines of this program
+
+	events  chan event
+	current *engineProcess // nil: none, until the timer again
+	next    *engineProcess // of a new program, while it makes itself ready
+	wanted  bool           // another program has to take over once this is over
+	old     *engineProcess // that has handed over, until it is reaped
+
+	started bool           // an engine has served
+	died    engine.Instant // when the last one did; 0: none has
+	pause   time.Duration
+	watch   watch
+
+	again    *time.Timer // when to start an engine again
+	tooLate  *time.Timer // when the first lease of a dead engine has run out
+	patience *time.Timer // with an exchange
 }
 
-// A shutter is what the supervisor does with the gate: it keeps it for the engines, and shuts it when one has died.
+// A shutter is what the supervisor does with the gate: it keeps it for the engines, and shuts it when one has died and none goes on.
 type shutter interface {
 	Files() ([]*os.File, error)
 	ShutAll()
 	Close() error
 }
 
+// A parting is how the supervisor bows out for an engine that has died.
+type parting interface {
+	Send(carpdev int, frame []byte) error
+	SetDown(carp string) error
+	Fd() int
+	Close() error
+}
+
 // run returns when it is told to end, or when no engine can run at all.
 func (s *supervisor) run() (err error) {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE)
 
 	s.logs = openLog(os.Stderr, s.toStderr)
-	defer s.logs.close()
 	defer func() {
 		if err != nil && s.logs.silent {
 			s.logs.log(engine.Err, fmt.Sprintf("kernelsim: %v", err))
 		}
+		s.logs.close()
 	}()
-	if s.held, err = statedir.Acquire(s.dir); err != nil {
-		return err
-	}
-	defer s.held.Close()
-	if s.ctl, err = s.held.Listener.File(); err != nil {
-		return err
-	}
-	defer s.ctl.Close()
-	if s.record, err = newRecord(); err != nil {
-		return err
-	}
-	defer s.record.Close()
-	if s.gate = s.openGate(); s.gate != nil {
-		defer s.gate.Close()
-	}
-	s.cell, err = newCell(s.dir)
-	defer s.cell.close()
+	s.events = make(chan event, 16)
+	s.again, s.tooLate, s.patience = stopped(), stopped(), stopped()
+	program, err := thisProgram()
 	if err != nil {
+		return err
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	defer s.close()
+	if s.cell, err = newCell(s.dir, self()); err != nil {
 		s.logs.printf("kernelsim: the engine process is not confined to its files: %v", err)
 	}
 	if err := keepCaps(); err != nil {
 		return err
 	}
-
-	pause := time.Duration(0)
-	for first := true; ; first = false {
-		started := time.Now()
-		e, err := s.start(pause)
-		if err != nil {
-			err = fmt.Errorf("failed to start the engine: %w", err)
-			if first {
-				return err
-			}
-			s.logs.printf("kernelsim: %v; trying again", err)
-			select {
-			case <-signals:
-				return err // what the last engine left is still there
-			case <-time.After(pauseMin):
-				continue
-			}
+	if s.current == nil {
+		if s.current, err = s.start(self(), s.cell); err != nil {
+			return fmt.Errorf("failed to start the engine: %w", err)
 		}
+	}
+	if s.wanted {
+		s.exchange(program)
+	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
 		select {
 		case sig := <-signals:
-			return s.stop(e, sig)
-		case <-e.gone:
-			if s.gate != nil {
-				s.gate.ShutAll() // nobody watches what it would let through
+			if sig != syscall.SIGHUP {
+				return s.stop(sig)
 			}
-			err := <-e.ended
-			served := e.served.Load()
-			e.close()
-			if first && !served {
-				return errors.New("the engine did not start") // it has said why
+			s.exchange(program)
+		case ev := <-s.events:
+			if err := s.heard(ev, program); err != nil {
+				return err
 			}
-			if time.Since(started) > quiet {
-				pause = 0
-			}
-			if !first && time.Since(started) < quiet {
-				pause = min(max(2*pause, pauseMin), pauseMax)
-			}
-			s.logs.printf("kernelsim: the engine ended (%v), starting it again", reason(err))
-			if !served {
-				time.Sleep(pauseMin) // it may not even have come as far as to pause
-			}
+		case <-s.again.C:
+			s.successor()
+		case <-s.tooLate.C:
+			s.giveUp(now())
+		case <-s.patience.C:
+			s.losePatience()
+		case at := <-look.C:
+			s.look(at)
 		}
+	}
+}
+
+func now() engine.Instant { return loop.SystemClock{}.Now() }
+
+// stopped returns a timer that does not run.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// open takes what the engines need, or finds it, when this process has executed itself anew.
+func (s *supervisor) open() (err error) {
+	if heirloom := os.Getenv(envHeld); heirloom != "" {
+		os.Unsetenv(envHeld)
+		return s.inherit(heirloom)
+	}
+	if s.held, err = statedir.Acquire(s.dir); err != nil {
+		return err
+	}
+	if s.ctl, err = s.held.Listener.File(); err != nil {
+		return err
+	}
+	if s.record, err = newMemory("carp-record"); err != nil {
+		return err
+	}
+	if s.kept, err = newMemory("carp-kept"); err != nil {
+		return err
+	}
+	if s.keeps, err = record.Init(s.kept); err != nil {
+		return err
+	}
+	if s.parting, err = openParting(s.dir); err != nil {
+		return err
+	}
+	s.gate = s.openGate()
+	return nil
+}
+
+// close gives everything back that open has taken, also when that failed.
+func (s *supervisor) close() {
+	if s.cell != nil {
+		s.cell.close()
+	}
+	if s.gate != nil {
+		s.gate.Close()
+	}
+	if s.parting != nil {
+		s.parting.Close()
+	}
+	for _, f := range []*os.File{s.kept, s.record, s.ctl} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	if s.held != nil {
+		s.held.Close()
 	}
 }
 
@@ -170,104 +211,178 @@ func (s *supervisor) openGate() shutter {
 	return nil
 }
 
-func reason(err error) string {
-	if err == nil {
-		return "exit status 0"
+// heard follows what happens to the engines.
+func (s *supervisor) heard(ev event, program string) error {
+	switch e := ev.of; {
+	case e == s.next:
+		s.heardNext(ev)
+	case e == s.current && ev.what == saysPrepared:
+		e.tell(tellGo)
+	case e == s.current && ev.what == saysServes:
+		e.served, s.started = true, true
+		s.watch = watch{}
+	case e == s.current && ev.what == saysLeft:
+		s.change()
+	case e == s.current && ev.what == saysGone:
+		return s.dead()
 	}
-	return err.Error()
+	if s.old != nil && ev.of == s.old && ev.what == saysReaped {
+		s.old.close()
+		s.old = nil
+	}
+	if s.current != nil && s.current.served && s.current.isNew && s.old == nil {
+		s.current.isNew = false
+		s.logs.printf("kernelsim: the new program has taken over")
+		s.execute(program)
+	}
+	if s.wanted {
+		s.exchange(program)
+	}
+	return nil
 }
 
-// An engineProcess is a running engine.
-type engineProcess struct {
-	cmd   *exec.Cmd
-	alive *os.File // closing it tells the engine that the supervisor is gone
-	ready *os.File
-
-	served atomic.Bool   // it has come as far as to serve
-	gone   chan struct{} // closed once it is dead
-	ended  chan error    // told once it can be followed by another
-}
-
-// start runs an engine process: this very program.
-func (s *supervisor) start(pause time.Duration) (*engineProcess, error) {
-	aliveR, aliveW, err := os.Pipe()
-	if err != nil {
-		return nil, err
+// dead follows the death of the engine that is to serve.
+func (s *supervisor) dead() error {
+	e := s.current
+	e.kill() // it has closed all that it had: nothing can be left of it
+	s.current = nil
+	if !s.started {
+		e.close()
+		<-e.ended
+		return errors.New("the engine did not start") // it has said why
 	}
-	defer aliveR.Close()
-	readyR, readyW, err := os.Pipe()
-	if err != nil {
-		aliveW.Close()
-		return nil, err
-	}
-	defer readyW.Close()
-	cmd := exec.Command(self())
-	cmd.Args = []string{engineName, string(s.dir), pause.String()}
-	if s.verbose {
-		cmd.Args = append(cmd.Args, argVerbose)
-	}
-	if s.toStderr {
-		cmd.Args = append(cmd.Args, argStderr)
-	}
-	cmd.Stderr = os.Stderr
-	cmd.ExtraFiles = []*os.File{s.held.Lock, s.ctl, aliveR, readyW, s.record}
-	if s.gate != nil {
-		files, err := s.gate.Files()
-		if err != nil {
-			aliveW.Close()
-			readyR.Close()
-			return nil, err
+	go func() {
+		s.logs.printf("kernelsim: the engine ended (%v), starting it again", reason(<-e.ended))
+		e.close()
+	}()
+	at := now()
+	first := s.died == 0 || time.Duration(at-s.died) > quiet
+	s.died = at
+	s.keeps.Orphan()
+	if first {
+		s.pause = 0
+		s.successor()
+		if s.current != nil && e.urgent.Load() {
+			s.hurry(s.current, true) // it says itself when it need not be
 		}
-		for _, f := range files {
-			defer f.Close()
-		}
-		cmd.ExtraFiles = append(cmd.ExtraFiles, files...)
-		cmd.Args = append(cmd.Args, argGate)
+		s.giveUp(at) // where it is too late already
+		return nil
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a ^C is for the supervisor, which then asks the engine to end
-	if err := s.cell.start(cmd); err != nil {
-		aliveW.Close()
-		readyR.Close()
-		return nil, err
+	s.giveUpAll(at)
+	s.pause = min(max(2*s.pause, pauseMin), pauseMax)
+	if e.served {
+		s.successor()
+	} else { // the next one may not come as far as to pause either
+		s.again.Reset(pauseMin)
 	}
-	e := &engineProcess{cmd: cmd, alive: aliveW, ready: readyR, gone: make(chan struct{}), ended: make(chan error, 1)}
-	go s.listen(e)
-	go func() { e.ended <- cmd.Wait() }()
-	return e, nil
+	return nil
 }
 
-// listen hears what the engine says, and that it is gone.
-func (s *supervisor) listen(e *engineProcess) {
-	defer close(e.gone)
-	for b := make([]byte, 1); ; {
-		if _, err := e.ready.Read(b); err != nil {
+// successor is the engine of a new program, if there is one that is ready; else this program's.
+func (s *supervisor) successor() {
+	if e := s.next; e != nil {
+		s.next = nil
+		s.patience.Stop()
+		if e.prepared {
+			s.current = e
+			e.isNew = true
+			e.tell(tellGo)
 			return
 		}
-		switch b[0] {
-		case saysServes:
-			e.served.Store(true)
-		case saysUrgent, saysCalm:
-			s.hurry(e, b[0] == saysUrgent)
+		e.kill()
+		go func() { <-e.ended; e.close() }()
+	}
+	s.startAgain()
+}
+
+// startAgain starts an engine, or tries later.
+func (s *supervisor) startAgain() {
+	var err error
+	if s.current, err = s.start(self(), s.cell); err != nil {
+		s.current = nil
+		s.logs.printf("kernelsim: failed to start the engine: %v; trying again", err)
+		s.again.Reset(pauseMin)
+	}
+}
+
+// giveUp bows out for the masters of a dead engine whose leases have run out before another one went on, and waits for the next.
+func (s *supervisor) giveUp(at engine.Instant) {
+	var first engine.Instant
+	for _, e := range s.keeps.Orphans() {
+		end := e.Until + engine.Instant(slack)
+		switch {
+		case e.State != engine.Master:
+		case end <= at:
+			s.bowOut(e, at)
+		case first == 0 || end < first:
+			first = end
+		}
+	}
+	s.tooLate.Stop()
+	if first != 0 {
+		s.tooLate.Reset(time.Duration(first - at))
+	}
+}
+
+// giveUpAll shuts the gate and bows out for all: nobody may take over while this host answers.
+func (s *supervisor) giveUpAll(at engine.Instant) {
+	s.tooLate.Stop()
+	if s.gate != nil {
+		s.gate.ShutAll()
+	}
+	for _, e := range s.keeps.Orphans() {
+		s.bowOut(e, at)
+	}
+}
+
+// bowOut takes what is kept of a virtual host from the next engine. Where it is too long ago that it was heard, another host is master already, and a bow-out would make a
+// third one master too.
+func (s *supervisor) bowOut(e *record.Entry, at engine.Instant) {
+	if !s.keeps.Take(e.Slot, record.GivenUp) || e.State != engine.Master {
+		return
+	}
+	if s.gate == nil {
+		if err := s.parting.SetDown(e.Carp); err != nil {
+			s.logs.printf("%s: %v", e.Carp, err)
+			return
+		}
+	}
+	if at-e.Sent >= 2*e.Interval {
+		return
+	}
+	for i := range e.Frames {
+		if f := &e.Frames[i]; len(f.Bytes()) > 0 {
+			if err := s.parting.Send(f.Carpdev, f.Bytes()); err != nil {
+				s.logs.printf("%s: bow-out: %v", e.Carp, err)
+			}
 		}
 	}
 }
 
-// hurry lets an engine run before other processes, where that may be. One that computes for seconds without a pause is killed, see confine.
-func (s *supervisor) hurry(e *engineProcess, urgent bool) {
-	if err := setPriority(e.cmd.Process.Pid, urgent); err != nil && s.verbose {
-		s.logs.debugf("kernelsim: no real-time priority for the engine: %v", err)
+// look ends an engine that hangs.
+func (s *supervisor) look(at time.Time) {
+	if s.current == nil || !s.current.served {
+		return
 	}
-}
-
-func (e *engineProcess) close() {
-	e.alive.Close()
-	e.ready.Close()
+	if s.watch.hangs(at, s.keeps.Beats()) {
+		s.logs.printf("kernelsim: the engine hangs, killing it")
+		s.current.kill()
+		s.watch = watch{}
+	}
 }
 
 // stop lets the engine bow out and clear up.
-func (s *supervisor) stop(e *engineProcess, sig os.Signal) error {
+func (s *supervisor) stop(sig os.Signal) error {
+	if e := s.next; e != nil {
+		e.kill()
+		<-e.ended
+	}
+	e := s.current
+	if e == nil {
+		return errors.New("no engine runs that could clear up") // what the last one left is still there
+	}
 	defer e.close()
-	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := e.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	select {
@@ -277,8 +392,15 @@ func (s *supervisor) stop(e *engineProcess, sig os.Signal) error {
 		}
 		return nil
 	case <-time.After(stopWithin):
-		e.cmd.Process.Kill()
+		e.kill()
 		<-e.ended
 		return fmt.Errorf("the engine did not end within %v of %v", stopWithin, sig)
 	}
+}
+
+func reason(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
 }

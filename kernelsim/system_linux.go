@@ -45,20 +45,39 @@ func confine() error {
 	return nil
 }
 
-// newRecord makes the memory in which an engine leaves what the next one needs.
-func newRecord() (*os.File, error) {
-	fd, err := unix.MemfdCreate("carp-record", unix.MFD_CLOEXEC)
+// newMemory makes a file in memory, in which an engine leaves what the next one needs.
+func newMemory(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("failed to make the record: %w", err)
+		return nil, fmt.Errorf("failed to make a file in memory: %w", err)
 	}
-	return os.NewFile(uintptr(fd), "record"), nil
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// openParting opens what the supervisor bows out with.
+func openParting(dir statedir.Dir) (parting, error) { return linux.OpenParting(string(dir)) }
+
+func inheritParting(dir statedir.Dir, fd int) parting {
+	unix.CloseOnExec(fd)
+	return linux.InheritParting(fd, string(dir))
 }
 
 // newGate makes the gate.
 func newGate(dir statedir.Dir) (shutter, error) { return gate.New(string(dir)) }
 
-// openHost opens the data plane, with the gate if it was inherited, silences what a dead engine left and takes away what is not wanted any more.
-func openHost(dir statedir.Dir, record *os.File, m *config.Machine, gated bool, debug, warn func(string, ...any)) (host.Host, error) {
+// inheritGate opens the gate of the program that this one replaces.
+func inheritGate(dir statedir.Dir, fds []int64) (shutter, error) {
+	var all []int
+	for _, fd := range fds {
+		unix.CloseOnExec(int(fd))
+		all = append(all, int(fd))
+	}
+	return gate.Open(string(dir), all)
+}
+
+// openHost opens the data plane, with the gate if it was inherited. What it returns too silences what a dead engine left, except what goes on, and takes away what is not
+// wanted any more.
+func openHost(dir statedir.Dir, record *os.File, m *config.Machine, gated bool, debug, warn func(string, ...any)) (host.Host, func() error, error) {
 	o := linux.Options{Mark: string(dir), Record: linux.NewRecord(record), Logf: debug, Warnf: warn}
 	o.Kept = dir.Carpdevs()
 	if gated {
@@ -68,22 +87,18 @@ func openHost(dir statedir.Dir, record *os.File, m *config.Machine, gated bool, 
 		}
 		var err error
 		if o.Gate, err = gate.Open(string(dir), fds); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	h, err := linux.Open(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keep := map[string]bool{}
 	for name := range m.Interfaces {
 		keep[name] = true
 	}
-	if err := h.Adopt(keep); err != nil {
-		h.Close()
-		return nil, err
-	}
-	return h, nil
+	return h, func() error { return h.Adopt(keep) }, nil
 }
 
 // checkAll says for each thing that kernelsim needs whether it is here; it returns the exit code.

@@ -30,7 +30,7 @@ func confine() error { return supported() }
 
 type cell struct{}
 
-func newCell(statedir.Dir) (*cell, error) { return new(cell), supported() }
+func newCell(statedir.Dir, string) (*cell, error) { return new(cell), supported() }
 
 func (*cell) start(*exec.Cmd) error { return supported() }
 
@@ -40,12 +40,18 @@ func setPriority(int, bool) error { return supported() }
 
 func keepCaps() error { return supported() }
 
-func newRecord() (*os.File, error) { return nil, supported() }
+func newMemory(string) (*os.File, error) { return nil, supported() }
+
+func openParting(statedir.Dir) (parting, error) { return nil, supported() }
+
+func inheritParting(statedir.Dir, int) parting { return nil }
+
+func inheritGate(statedir.Dir, []int64) (shutter, error) { return nil, supported() }
 
 func newGate(statedir.Dir) (shutter, error) { return nil, supported() }
 
-func openHost(statedir.Dir, *os.File, *config.Machine, bool, func(string, ...any), func(string, ...any)) (host.Host, error) {
-	return nil, supported()
+func openHost(statedir.Dir, *os.File, *config.Machine, bool, func(string, ...any), func(string, ...any)) (host.Host, func() error, error) {
+	return nil, nil, supported()
 }
 
 func checkAll(statedir.Dir, io.Writer) int { return 1 }

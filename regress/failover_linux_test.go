@@ -282,17 +282,24 @@ func TestStoppedBackup(t *testing.T) {
 	b.becomes("backup", 5*time.Second)
 	engine := b.engine()
 	for range trials(5, 50) {
-		if err := syscall.Kill(engine, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
+		for _, pid := range []int{b.sim.Process.Pid, engine} { // the supervisor would end an engine that alone is stopped
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
 		}
 		time.Sleep(2 * time.Second)
-		if err := syscall.Kill(engine, syscall.SIGCONT); err != nil {
-			t.Fatal(err)
+		for _, pid := range []int{b.sim.Process.Pid, engine} {
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				t.Fatal(err)
+			}
 		}
 		time.Sleep(300 * time.Millisecond)
 	}
 	if log := b.readLog(); strings.Contains(log, "BACKUP -> MASTER") {
 		t.Errorf("it took over from a living master:\n%s", log)
+	}
+	if b.engine() != engine {
+		t.Errorf("another engine:\n%s", b.readLog())
 	}
 }
 

@@ -243,14 +243,25 @@ func TestDeadHost(t *testing.T) {
 				a.sim.Process.Signal(syscall.SIGSTOP)
 			}},
 			{"SIGKILL of both", lease + 5*time.Millisecond, func(a *machine) { a.crash() }},
-			// The supervisor shuts the gate as soon as it hears of it.
-			{"SIGKILL of the engine", soon, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGKILL) }},
+			{"a loop that hangs", lease + 5*time.Millisecond, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGUSR2) }},
+			// The supervisor shuts the gate as soon as it hears of the second time.
+			{"SIGKILL of the engine, twice", soon, func(a *machine) {
+				time.Sleep(time.Second) // the last death is forgotten
+				old := a.engine()
+				syscall.Kill(old, syscall.SIGKILL)
+				a.lab.within(time.Second, "another engine", func() bool { return a.engine() != old && a.status("carp0") == "master" })
+				syscall.Kill(a.engine(), syscall.SIGKILL)
+			}},
 		} {
 			t.Run(fault.name+", "+words.words, func(t *testing.T) {
 				l := newLab(t)
 				client := l.machine("client")
 				c := client.capture()
-				a, b := l.host("a"), l.host("b")
+				a, b := l.machine("a"), l.host("b")
+				a.testing(time.Second)
+				a.start()
+				a.serves()
+				t.Cleanup(a.crash)
 				a.must("sysctl -qw net.ipv4.ip_default_ttl=99")
 				a.must("ifconfig-carp carp0 vhid 1 " + words.words + " 192.168.1.10")
 				a.becomes("master", 10*time.Second)
@@ -306,6 +317,11 @@ func TestDeadHost(t *testing.T) {
 					}
 				}
 				s.judge(t, fault.median, lease+5*time.Millisecond)
+				log := a.readLog()
+				// One that is stopped for a moment, as here, is none yet.
+				if hangs, want := strings.Contains(log, "kernelsim: the engine hangs, killing it\n"), strings.HasSuffix(fault.name, "hangs"); hangs != want && fault.name != "SIGSTOP of the engine" {
+					t.Errorf("an engine was taken for one that hangs: %v; log:\n%s", hangs, log)
+				}
 			})
 		}
 	}

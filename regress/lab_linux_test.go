@@ -120,6 +120,9 @@ type machine struct {
 	wrap  []string // what executes kernelsim, if anything
 	sim   *exec.Cmd
 	ended chan struct{}
+
+	program string // instead of the one that is built
+	env     []string
 }
 
 func (l *lab) machine(name string) *machine {
@@ -170,13 +173,21 @@ func (m *machine) start(args ...string) {
 		m.lab.t.Fatal(err)
 	}
 	defer log.Close()
-	m.sim = m.command(append(append(m.wrap, "kernelsim", "-e"), args...)...) // ip-netns(8) executes it: the pid is kernelsim's
+	m.sim = m.command(append(append(m.wrap, m.kernelsim(), "-e"), args...)...) // ip-netns(8) executes it: the pid is kernelsim's
+	m.sim.Env = append(m.sim.Env, m.env...)
 	m.sim.Stderr = log
 	if err := m.sim.Start(); err != nil {
 		m.lab.t.Fatal(err)
 	}
 	m.ended = make(chan struct{})
 	go func(c *exec.Cmd, ended chan struct{}) { c.Wait(); close(ended) }(m.sim, m.ended)
+}
+
+func (m *machine) kernelsim() string {
+	if m.program != "" {
+		return m.program
+	}
+	return "kernelsim"
 }
 
 // serves waits until kernelsim answers.

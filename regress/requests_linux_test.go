@@ -233,7 +233,7 @@ func TestOtherUsers(t *testing.T) {
 	}
 }
 
-// The engine is killed: it is started again, comes back as BACKUP, and no link answers meanwhile.
+// The engine is killed: another one goes on. Killed again soon after, it comes back as BACKUP, and no link answers meanwhile.
 func TestEngineKilled(t *testing.T) {
 	l := newLab(t)
 	client := l.machine("client")
@@ -241,6 +241,11 @@ func TestEngineKilled(t *testing.T) {
 	a.must("ifconfig-carp carp0 vhid 1 advbase 1 192.168.1.10")
 	a.becomes("master", 5*time.Second)
 	old := a.engine()
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	l.within(2*time.Second, "another engine", func() bool { return a.engine() != old && a.status("carp0") == "master" })
+	old = a.engine()
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,27 @@
+package main
+
+import "time"
+
+const (
+	lookEvery  = 100 * time.Millisecond
+	hangsAfter = time.Second
+)
+
+// A watch looks at the beats of an engine. The zero value has seen none.
+type watch struct {
+	beats uint64
+	at    time.Time
+	still time.Duration
+}
+
+// hangs reports whether there was no beat for hangsAfter, in which this process has looked all the time: if the whole host stood still, nobody knows yet.
+func (w *watch) hangs(at time.Time, beats uint64) bool {
+	switch {
+	case beats != w.beats || w.at.IsZero():
+		w.beats, w.still = beats, 0
+	default:
+		w.still += min(at.Sub(w.at), 2*lookEvery)
+	}
+	w.at = at
+	return w.still >= hangsAfter
+}
