@@ -91,9 +91,8 @@ lint:
 html:
 	@sh regress/need.sh lint
 	mkdir -p html
-	for p in man/*.[1-9]; do touch html/$${p#man/}.html; done
-	cd html && for p in ../man/*.[1-9]; do \
-		mandoc -T html -O 'man=%N.%S.html;https://manpages.debian.org/%N.%S' $$p > $${p#../man/}.html || exit 1; \
+	cd man && for p in *.[1-9]; do \
+		mandoc -T html -O 'man=%N.%S.html;https://manpages.debian.org/%N.%S' $$p > ../html/$$p.html || exit 1; \
 	done
 
 install: build
