@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"carp/libcarp"
+	"carp/libcarp/host/ordinary"
 	"carp/libcarp/ifconfig"
 	"carp/libcarp/service"
 )
@@ -17,7 +18,7 @@ func main() {
 	if exit, ok := ifconfig.Own(args[1:], os.Stdout, os.Stderr, libcarp.Open("")); ok {
 		os.Exit(exit)
 	}
-	os.Exit(ifconfig.Main(args[1:], os.Stdout, os.Stderr, service.New(libcarp.Open("")), names{}))
+	os.Exit(ifconfig.Main(args[1:], os.Stdout, os.Stderr, service.New(libcarp.Open("")), names{}, ordinary.Open()))
 }
 
 // names are the system's.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"carp/libcarp/config"
+	"carp/libcarp/host/ordinary"
 )
 
 // addresses is what the words have said so far of the address to be added or removed. Nothing is done about it before the
@@ -22,11 +23,15 @@ type addresses struct {
 	victim  netip.Addr
 	length  int             // of addr's mask, in bits; 0: none given
 	refused map[string]bool // words that say something of addr that the kernel would not take
+
+	// For interfaces that are no carps.
+	second   netip.Addr        // the broadcast address, or the other end
+	lifetime map[string]uint32 // of pltime and vltime, in seconds
 }
 
 // address is a word that is no keyword: the address, then a second one, which on a carp means nothing, and no third.
 func (p *parser) address(word string) error {
-	if p.addr.words == 2 || missing[word] {
+	if p.addr.words == 2 || refused[word] {
 		return badValue(word)
 	}
 	p.addr.words++
@@ -58,8 +63,9 @@ func (p *parser) address(word string) error {
 // destination is a second address, or a broadcast address. For IPv4 it must be one, but does not count: the kernel computes it from the
 // mask (in.c: in_ifinit). For IPv6 the kernel refuses it (in6.c: in6_update_ifa).
 func (p *parser) destination(word string) error {
-	_, err := p.resolve(word)
-	p.addr.refuse("broadcast", p.inet6)
+	addr, err := p.resolve(word)
+	p.addr.second = addr
+	p.addr.refuse("broadcast", p.inet6 && p.own == nil)
 	return err
 }
 
@@ -158,7 +164,19 @@ func (p *parser) addressSteps() error {
 		length = bits.OnesCount32(classMask(addr))
 	}
 	p.step(config.Clause{Word: config.AddAddr, Addr: netip.PrefixFrom(addr, length)})
+	if p.own != nil {
+		p.acts[len(p.acts)-1].Addr = ordinary.Addr{
+			Prefix: netip.PrefixFrom(addr, length), Dest: a.second, Preferred: a.life("pltime"), Valid: a.life("vltime"),
+		}
+	}
 	return nil
+}
+
+func (a *addresses) life(word string) uint32 {
+	if n, ok := a.lifetime[word]; ok {
+		return n
+	}
+	return ordinary.Infinite
 }
 
 // resolve reads an address of the line's family, or the name of a host.
@@ -212,13 +230,6 @@ func (p *parser) host(network, name string) (netip.Addr, error) {
 	return addr.WithZone(""), nil
 }
 
-// missing are the keywords of ifconfig(8) for a carp, or any interface, that we do not have.
-var missing = map[string]bool{
-	"carpnodes": true, "balancing": true, // carp
-	"debug": true, "-debug": true, "link0": true, "-link0": true, "link1": true, "-link1": true, "link2": true, "-link2": true,
-	"mtu": true, "priority": true, "metric": true, "llprio": true, "rdomain": true, "-rdomain": true, // any interface
-}
-
 // isHostName reports whether a name has nothing but letters, digits, hyphens, underscores and dots in it, and does not begin with a dot or a
 // hyphen (OpenBSD, asr_utils.c: hnok_lenient).
 func isHostName(s string) bool {
@@ -236,7 +247,10 @@ func isHostName(s string) bool {
 // address gone wrong, whose last label is a number. Names under invalid never exist (RFC 6761).
 func canBeHost(name string) bool {
 	switch {
-	case name == "", name == "inet", name == "inet6", name == "create", missing[name]:
+	case name == "", name == "inet", name == "inet6", name == "create", refused[name]:
+		return false
+	}
+	if _, ok := ignored[name]; ok {
 		return false
 	}
 	labels := strings.Split(strings.TrimSuffix(name, "."), ".")

@@ -18,8 +18,12 @@ func (p *program) configure(cmd Command) error {
 		}
 		return cmd.Err
 	}
-	r, err := p.submit(cmd, p.carp.Change)
-	if err == nil {
+	send := p.carp.Change
+	if cmd.Check {
+		send = p.carp.Check
+	}
+	r, err := p.submit(cmd, send)
+	if err == nil && !cmd.Check {
 		p.stored(r.Remark)
 	}
 	return err

@@ -56,7 +56,7 @@ func (f *fake) Groups() (map[string]int, statedir.Remark, error) {
 // run runs a command line on the fake.
 func (f *fake) run(line string) (stdout, stderr string, exit int) {
 	var out, errs strings.Builder
-	exit = Main(strings.Fields(line), &out, &errs, f, system(hosts))
+	exit = Main(strings.Fields(line), &out, &errs, f, nameServer(hosts), nil)
 	return out.String(), errs.String(), exit
 }
 

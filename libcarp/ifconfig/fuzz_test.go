@@ -87,9 +87,9 @@ func FuzzMain(f *testing.F) {
 				return
 			}
 			before := s.wants()
-			cmd := Parse(args, system(hosts), s)
+			cmd := Parse(args, nameServer(hosts), s, nil)
 			var stdout, stderr strings.Builder
-			exit := Main(args, &stdout, &stderr, s, system(hosts))
+			exit := Main(args, &stdout, &stderr, s, nameServer(hosts), nil)
 			same := reflect.DeepEqual(s.wants(), before)
 			switch {
 			case exit != 0 && exit != 1:
@@ -105,7 +105,7 @@ func FuzzMain(f *testing.F) {
 					continue
 				}
 				var shown strings.Builder
-				Main([]string{"-A"}, &shown, &shown, s, system(hosts))
+				Main([]string{"-A"}, &shown, &shown, s, nameServer(hosts), nil)
 				if strings.Contains(stdout.String()+stderr.String()+shown.String(), secret) {
 					t.Fatalf("%q shows the pass phrase: %q, %q, %q", line, stdout.String(), stderr.String(), shown.String())
 				}

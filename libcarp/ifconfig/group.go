@@ -31,9 +31,15 @@ func (p *program) setGroup(cmd Command) error {
 	if cmd.Err != nil {
 		return cmd.Err
 	}
-	r, err := p.carp.Change(config.Change{Kind: config.ForGroup, Name: cmd.Name, Clauses: cmd.Steps})
+	send := p.carp.Change
+	if cmd.Check {
+		send = p.carp.Check
+	}
+	r, err := send(config.Change{Kind: config.ForGroup, Name: cmd.Name, Clauses: cmd.Steps})
 	if err == nil {
-		p.stored(r.Remark)
+		if !cmd.Check {
+			p.stored(r.Remark)
+		}
 		return nil
 	}
 	var refused *config.Error
@@ -51,7 +57,7 @@ func (p *program) showGroup(name string) error {
 	}
 	p.remark(remark)
 	n, ok := groups[name]
-	if !ok {
+	if !ok && !p.hasGroup(name) {
 		return fmt.Errorf("%s: SIOCGIFGATTR: %w", name, config.ENOENT)
 	}
 	fmt.Fprintf(p.stdout, "%s: carp demote count %d\n", name, n)

@@ -1,8 +1,8 @@
-// Package ifconfig is OpenBSD's ifconfig(8) for carp interfaces: its words, its order of evaluation, its messages and exit
+// Package ifconfig is OpenBSD's ifconfig(8) for carp interfaces, and for the host's own: its words, its order of evaluation, its messages and exit
 // codes, and its display.
 //
 // The rules come from sbin/ifconfig/ifconfig.c (OpenBSD 7.5 to 7.7). One of them is changed on purpose: there each word is an
-// ioctl that runs at once, here the words of a command line are one change, made whole or not at all. [Parse] reads a
+// ioctl that runs at once, here the words of a command line for a carp are one change, made whole or not at all. [Parse] reads a
 // command line, [Main] carries it out.
 package ifconfig
 
@@ -11,9 +11,12 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"carp/libcarp"
 	"carp/libcarp/config"
+	"carp/libcarp/host/ordinary"
 	"carp/libcarp/statedir"
 )
 
@@ -45,12 +48,20 @@ var errSilent = errors.New("no single answer")
 type program struct {
 	stdout, stderr io.Writer
 	carp           Carp
+	host           ordinary.Host // nil: no interfaces but carps
 }
 
-// Main does what the words after the program's name ask for, and returns the exit code.
-func Main(args []string, stdout, stderr io.Writer, c Carp, names Names) int {
-	p := &program{stdout, stderr, c}
-	err := p.run(Parse(args, names, c))
+// Main does what the words after the program's name ask for, and returns the exit code. What is not ours goes to the system's ifconfig, which takes the
+// place of this process; without a host, all that is not about carps.
+func Main(args []string, stdout, stderr io.Writer, c Carp, names Names, host ordinary.Host) int {
+	p := &program{stdout, stderr, c, host}
+	err := error(nil)
+	if (host != nil || ordinary.Elsewhere) && isTheirs(args) {
+		err = handOver(args)
+	}
+	if err == nil {
+		err = p.run(Parse(args, names, c, host))
+	}
 	switch {
 	case err == nil:
 		return 0
@@ -70,14 +81,27 @@ func (p *program) run(cmd Command) error {
 	case Owner:
 		return p.owner(cmd.Lladdr)
 	case Cloners:
-		fmt.Fprintln(p.stdout, "carp")
-		return nil
+		return p.cloners()
 	case ShowGroup:
 		return p.showGroup(cmd.Name)
 	case SetGroup:
 		return p.setGroup(cmd)
 	}
+	if len(cmd.Acts) > 0 {
+		return p.act(cmd)
+	}
 	return p.configure(cmd)
+}
+
+// cloners names the kinds of interfaces that can be created.
+func (p *program) cloners() error {
+	classes := []string{"carp"}
+	if p.host != nil {
+		classes = append(classes, p.host.Classes()...)
+	}
+	slices.Sort(classes)
+	fmt.Fprintln(p.stdout, strings.Join(classes, " "))
+	return nil
 }
 
 // warn says something as err(3) does. The program is called ifconfig, whatever its file is called: scripts look for that.

@@ -45,8 +45,15 @@ func (p *parser) unscope(addr netip.Addr) (plain netip.Addr, ok bool) {
 
 // isOwn reports whether a zone, by its name or its number, is the interface or its carpdev.
 func (p *parser) isOwn(zone string) bool {
+	if zone == p.name {
+		return true
+	}
+	if p.own != nil {
+		n, reason := config.ParseNumber(zone, 1, math.MaxUint32)
+		return reason == "" && int(n) == p.names.Index(p.name)
+	}
 	carpdev := p.carpdevName()
-	if zone == p.name || zone == carpdev && carpdev != "" {
+	if zone == carpdev && carpdev != "" {
 		return true
 	}
 	n, reason := config.ParseNumber(zone, 1, math.MaxUint32)
@@ -99,13 +106,15 @@ func (p *parser) flag6(word, _ string) error {
 
 // lifetime is pltime and vltime, in seconds. A shared address does not end by itself (ifconfig.c: setia6lifetime).
 func (p *parser) lifetime(word, arg string) error {
-	if _, reason := config.ParseNumber(arg, 0, 1000000); reason != "" {
+	n, reason := config.ParseNumber(arg, 0, 1000000)
+	if reason != "" {
 		return fmt.Errorf("invalid %s %s: %s", word, arg, reason)
 	}
 	if !p.inet6 {
 		return notAllowed(word)
 	}
-	p.addr.refuse(word, true)
+	p.addr.refuse(word, p.own == nil)
+	p.addr.lifetime[word] = uint32(n)
 	return nil
 }
 
@@ -131,14 +140,17 @@ func (p *parser) eui64(word, _ string) error {
 	if !p.inet6 {
 		return notAllowed(word)
 	}
-	mac := p.lladdrThen()
+	mac, err := p.lladdrThen(), error(nil)
+	if p.own != nil {
+		mac, err = p.linkLocalMAC()
+	}
 	if !p.addr.addr.IsValid() {
 		return nil // an address that follows is taken as it is
 	}
 	if b := p.addr.addr.As16(); [8]byte(b[8:]) != [8]byte{} {
 		return errors.New("interface index is already filled")
 	}
-	if mac == (config.MAC{}) {
+	if mac == (config.MAC{}) || err != nil {
 		return errors.New("could not determine link local address")
 	}
 	p.addr.addr = withEUI64(p.addr.addr, mac)

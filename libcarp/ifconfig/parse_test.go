@@ -29,18 +29,18 @@ func hosts(network, host string) (netip.Addr, error) {
 	return netip.Addr{}, errors.New("no such host")
 }
 
-// A system has the name server, and three interfaces.
-type system func(network, host string) (netip.Addr, error)
+// A nameServer has names, and three interfaces.
+type nameServer func(network, host string) (netip.Addr, error)
 
-func (s system) Host(network, host string) (netip.Addr, error) { return s(network, host) }
+func (s nameServer) Host(network, host string) (netip.Addr, error) { return s(network, host) }
 
-func (system) Index(name string) int { return map[string]int{"em0": 1, "em1": 2, "carp0": 7}[name] }
+func (nameServer) Index(name string) int { return map[string]int{"em0": 1, "em1": 2, "carp0": 7}[name] }
 
 // parse parses a line; carp0 is what it is on the fake, on em0 with vhid 1.
 func parse(line string) Command {
 	s := status("carp0", "carp")
 	s.Carpdev, s.Lladdr, s.Nodes[0].VHID = "em0", config.VirtualMAC(1), 1
-	return Parse(strings.Fields(line), system(hosts), &fake{all: []statedir.Status{s}})
+	return Parse(strings.Fields(line), nameServer(hosts), &fake{all: []statedir.Status{s}}, nil)
 }
 
 // What words come to, in config's words.
@@ -135,7 +135,7 @@ func TestParseErrors(t *testing.T) {
 		{"carp0 inet6 delete 2001:db8::1/64", "need", "2001:db8::1/64: non-recoverable failure in name resolution"},
 		{"carp0 inet6 -x", "need", "-x: non-recoverable failure in name resolution"},
 		{"carp0 inet6 vhid 1 inet6", "need; vhid 1", "inet6: no address associated with name"},
-		{"carp0 inet6 mtu 1", "need", "mtu: bad value"},
+		{"carp0 inet6 rdomain 1", "need", "rdomain: bad value"},
 		{"carp0 inet6 2001:db8::1/64/3", "need", "prefix 64/3: invalid"},
 		{"carp0 inet6 2001:db8::1/x", "need", "prefix x: invalid"},
 		{"carp0 inet6 2001:db8::1/-1", "need", "prefix -1: too small"},
@@ -190,14 +190,14 @@ func TestParseErrors(t *testing.T) {
 func TestWhatIsLookedUp(t *testing.T) {
 	for word, want := range map[string]bool{
 		"vip": true, "vip.example.org": true, "vip.example.org.": true, "a_b": true, "3com.example.org": true,
-		"": false, "inet": false, "-x": false, "a..b": false, "create": false, "mtu": false, "-carpdev": false, "256.1.1.1": false, "10.0.0.0x1ff": false,
+		"": false, "inet": false, "-x": false, "a..b": false, "create": false, "rdomain": false, "llprio": false, "-carpdev": false, "256.1.1.1": false, "10.0.0.0x1ff": false,
 		"www.invalid": false, "WWW.INVALID.": false, "10.0.0.1/24": false, "a b": false, "a\nb": false, "2001:db8::1": false, "é": false,
 	} {
 		asked := false
-		Parse([]string{"carp0", word}, system(func(string, string) (netip.Addr, error) {
+		Parse([]string{"carp0", word}, nameServer(func(string, string) (netip.Addr, error) {
 			asked = true
 			return netip.Addr{}, errors.New("no such host")
-		}), &fake{})
+		}), &fake{}, nil)
 		if asked != want {
 			t.Errorf("%q: asked %t", word, asked)
 		}
@@ -214,7 +214,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		cmd := Parse(strings.Split(line, " "), system(hosts), &fake{})
+		cmd := Parse(strings.Split(line, " "), nameServer(hosts), &fake{}, nil)
 		for _, s := range cmd.Steps {
 			text := s.String()
 			back, err := config.ParseLine(text)

@@ -8,23 +8,9 @@ import (
 	"strings"
 
 	"carp/libcarp/config"
+	"carp/libcarp/host/ordinary"
 	"carp/libcarp/statedir"
 )
-
-// Flags of an interface (OpenBSD, sys/net/if.h), and what ifconfig calls them.
-const (
-	flagUp        = 0x1
-	flagBroadcast = 0x2
-	flagRunning   = 0x40
-	flagSimplex   = 0x800
-	flagMulticast = 0x8000
-)
-
-// flagNames are in the order of their bits.
-var flagNames = []struct {
-	bit  int
-	name string
-}{{flagUp, "UP"}, {flagBroadcast, "BROADCAST"}, {flagRunning, "RUNNING"}, {flagSimplex, "SIMPLEX"}, {flagMulticast, "MULTICAST"}}
 
 // What a carp interface has by default and cannot change yet.
 const (
@@ -63,20 +49,14 @@ func printStatus(w io.Writer, s statedir.Status, family string, primary bool) {
 }
 
 func formatFlags(s statedir.Status) string {
-	flags := flagBroadcast | flagSimplex | flagMulticast
+	flags := ordinary.Broadcast | ordinary.Simplex | ordinary.Multicast
 	if s.Up {
-		flags |= flagUp
+		flags |= ordinary.Up
 	}
 	if s.Running {
-		flags |= flagRunning
+		flags |= ordinary.Running
 	}
-	var names []string
-	for _, f := range flagNames {
-		if flags&f.bit != 0 {
-			names = append(names, f.name)
-		}
-	}
-	return fmt.Sprintf("%x<%s>", flags, strings.Join(names, ","))
+	return formatBits(flags)
 }
 
 // printCarp prints what is carp's own, once there is a vhid.
@@ -85,11 +65,7 @@ func printCarp(w io.Writer, s statedir.Status) {
 	if n.VHID == 0 {
 		return
 	}
-	carpdev := s.Carpdev
-	if carpdev == "" {
-		carpdev = "none"
-	}
-	fmt.Fprintf(w, "\tcarp: %s carpdev %s vhid %d advbase %d advskew %d", n.State, carpdev, n.VHID, s.Advbase, n.Advskew)
+	fmt.Fprintf(w, "\tcarp: %s carpdev %s vhid %d advbase %d advskew %d", n.State, orNone(s.Carpdev), n.VHID, s.Advbase, n.Advskew)
 	if s.Peer.IsValid() {
 		fmt.Fprintf(w, " carppeer %s", s.Peer)
 	}

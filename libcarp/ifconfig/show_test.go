@@ -14,14 +14,17 @@ func status(name string, groups ...string) statedir.Status {
 }
 
 func TestMembers(t *testing.T) {
-	all := []statedir.Status{status("carp1", "carp", "front"), status("carp0", "carp"), status("em0", "egress"), status("em10"), status("emx1")}
+	var all []shown
+	for _, s := range []statedir.Status{status("carp1", "carp", "front"), status("carp0", "carp"), status("em0", "egress"), status("em10"), status("emx1")} {
+		all = append(all, shownCarp(s))
+	}
 	for name, want := range map[string]string{
 		"carp": "carp1 carp0", "front": "carp1", "all": "carp1 carp0 em0 em10 emx1", "em": "em0 em10", "egress": "em0", "e": "-", "": "-", "nope": "-",
 	} {
 		found, ok := members(all, name)
 		var names []string
 		for _, s := range found {
-			names = append(names, s.Name)
+			names = append(names, s.name)
 		}
 		got := strings.Join(names, " ")
 		if !ok {

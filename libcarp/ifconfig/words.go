@@ -7,55 +7,68 @@ import (
 	"strings"
 
 	"carp/libcarp/config"
+	"carp/libcarp/host/ordinary"
 )
 
 // A keyword is a word with a meaning of its own; every other one is an address.
 type keyword struct {
-	takesArg bool
-	do       func(p *parser, word, arg string) error
+	args arity
+	do   func(p *parser, word, arg string) error
 }
 
-// keywords is the part of ifconfig.c's cmds[] that we have. A spelling is compared whole.
+// keywords is the part of ifconfig.c's cmds[] that is done, with a few of ours. A spelling is compared whole.
 var keywords = map[string]keyword{
-	"up":           {false, (*parser).clause},
-	"down":         {false, (*parser).clause},
-	"destroy":      {false, (*parser).clause},
-	"vhid":         {true, (*parser).clause},
-	"advbase":      {true, (*parser).clause},
-	"advskew":      {true, (*parser).clause},
-	"state":        {true, (*parser).clause},
-	"pass":         {true, (*parser).pass},
-	"carpdev":      {true, (*parser).carpdev},
-	"carppeer":     {true, (*parser).carppeer},
-	"-carppeer":    {false, (*parser).clause},
-	"carppeer6":    {true, (*parser).carppeer6},
-	"-carppeer6":   {false, (*parser).clause},
-	"lladdr":       {true, (*parser).lladdr},
-	"group":        {true, (*parser).group},
-	"-group":       {true, (*parser).leaveGroup},
-	"description":  {true, (*parser).clause},
-	"descr":        {true, (*parser).clause},
-	"-description": {false, (*parser).clause},
-	"-descr":       {false, (*parser).clause},
-	"alias":        {false, (*parser).alias},
-	"-alias":       {false, (*parser).alias},
-	"delete":       {false, (*parser).alias},
-	"netmask":      {true, (*parser).netmask},
-	"prefixlen":    {true, (*parser).prefixlen},
-	"broadcast":    {true, (*parser).broadcast},
-	"-inet":        {false, (*parser).noFamily},
-	"-inet6":       {false, (*parser).noFamily},
-	"anycast":      {false, (*parser).flag6},
-	"-anycast":     {false, (*parser).flag6},
-	"tentative":    {false, (*parser).flag6},
-	"-tentative":   {false, (*parser).flag6},
-	"pltime":       {true, (*parser).lifetime},
-	"vltime":       {true, (*parser).lifetime},
-	"eui64":        {false, (*parser).eui64},
-	"autoconf":     {false, (*parser).autoconf},
-	"-autoconf":    {false, (*parser).autoconf},
-	"temporary":    {false, (*parser).autoconf},
-	"-temporary":   {false, (*parser).autoconf},
+	"up":           {alone, (*parser).clause},
+	"down":         {alone, (*parser).clause},
+	"destroy":      {alone, (*parser).clause},
+	"vhid":         {one, (*parser).clause},
+	"advbase":      {one, (*parser).clause},
+	"advskew":      {one, (*parser).clause},
+	"state":        {one, (*parser).clause},
+	"pass":         {one, (*parser).pass},
+	"passfile":     {one, (*parser).passfile},
+	"carpdev":      {one, (*parser).carpdev},
+	"carppeer":     {one, (*parser).carppeer},
+	"-carppeer":    {alone, (*parser).clause},
+	"carppeer6":    {one, (*parser).carppeer6},
+	"-carppeer6":   {alone, (*parser).clause},
+	"lladdr":       {one, (*parser).lladdr},
+	"group":        {one, (*parser).group},
+	"-group":       {one, (*parser).leaveGroup},
+	"description":  {one, (*parser).clause},
+	"descr":        {one, (*parser).clause},
+	"-description": {alone, (*parser).clause},
+	"-descr":       {alone, (*parser).clause},
+	"alias":        {alone, (*parser).alias},
+	"-alias":       {alone, (*parser).alias},
+	"delete":       {alone, (*parser).alias},
+	"netmask":      {one, (*parser).netmask},
+	"prefixlen":    {one, (*parser).prefixlen},
+	"broadcast":    {one, (*parser).broadcast},
+	"-inet":        {alone, (*parser).noFamily},
+	"-inet6":       {alone, (*parser).noFamily},
+	"anycast":      {alone, (*parser).flag6},
+	"-anycast":     {alone, (*parser).flag6},
+	"tentative":    {alone, (*parser).flag6},
+	"-tentative":   {alone, (*parser).flag6},
+	"pltime":       {one, (*parser).lifetime},
+	"vltime":       {one, (*parser).lifetime},
+	"eui64":        {alone, (*parser).eui64},
+	"autoconf":     {alone, (*parser).autoconf},
+	"-autoconf":    {alone, (*parser).autoconf},
+	"temporary":    {alone, (*parser).autoconf},
+	"-temporary":   {alone, (*parser).autoconf},
+	"mtu":          {one, (*parser).mtu},
+	"arp":          {alone, (*parser).arp},
+	"-arp":         {alone, (*parser).arp},
+	"vnetid":       {one, (*parser).vnetid},
+	"vlan":         {one, (*parser).vnetid},
+	"parent":       {one, (*parser).parent},
+	"vlandev":      {one, (*parser).parent},
+	"patch":        {one, (*parser).patch},
+	"-patch":       {alone, (*parser).patch},
+	"add":          {one, (*parser).member},
+	"del":          {one, (*parser).member},
 }
 
 // A parser reads the words after the name, from left to right.
@@ -64,29 +77,45 @@ type parser struct {
 	inet6 bool
 	names Names
 	carp  Carp
+	own   ordinary.Host // of an interface that is no carp, else nil
 	addr  addresses
-	steps []config.Clause
+	steps []config.Clause // for a carp
+	acts  []Act           // for another interface
 	notes []Note
+	shows int // words that ask for something to be shown
 }
 
 // parse ends at the first word without a meaning; the steps of those before it stand then, but nothing is done to addresses,
 // which ifconfig leaves for the end.
 func (p *parser) parse(words []string) error {
-	for ; len(words) > 0; words = words[1:] {
+	for len(words) > 0 {
 		word := words[0]
-		k, ok := keywords[word]
-		if !ok {
+		k, done := keywords[word]
+		n, ignore := ignored[word]
+		if !done && !ignore {
 			if err := p.address(word); err != nil {
 				return err
 			}
+			words = words[1:]
 			continue
 		}
-		arg := ""
-		if k.takesArg {
-			if len(words) == 1 {
-				return fmt.Errorf("'%s' requires argument", word)
+		if done {
+			n = k.args
+		}
+		words = words[1:]
+		arg, given := "", false
+		switch {
+		case n == one && len(words) == 0:
+			return fmt.Errorf("'%s' requires argument", word)
+		case n == one, n == maybe && len(words) > 0 && !isKeyword(words[0]):
+			arg, given, words = words[0], true, words[1:]
+		}
+		if ignore {
+			p.ignore(word)
+			if n == maybe && !given {
+				p.shows++
 			}
-			arg, words = words[1], words[1:]
+			continue
 		}
 		if err := k.do(p, word, arg); err != nil {
 			return err
@@ -95,9 +124,15 @@ func (p *parser) parse(words []string) error {
 	return p.addressSteps()
 }
 
-func (p *parser) step(c config.Clause) { p.steps = append(p.steps, c) }
+func (p *parser) step(c config.Clause) {
+	if p.own != nil {
+		p.acts = append(p.acts, Act{Clause: c})
+		return
+	}
+	p.steps = append(p.steps, c)
+}
 
-func (p *parser) note(text string) { p.notes = append(p.notes, Note{text, len(p.steps)}) }
+func (p *parser) note(text string) { p.notes = append(p.notes, Note{text, len(p.steps) + len(p.acts)}) }
 
 func (p *parser) family() string {
 	if p.inet6 {

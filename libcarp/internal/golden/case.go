@@ -23,6 +23,7 @@ type Case struct {
 	Setup     []Step
 	Nobody    bool
 	Run       []string
+	Clean     [][]string
 
 	Exit           int
 	Stdout, Stderr string
@@ -89,6 +90,8 @@ func (c *Case) take(key string, args []string) (err error) {
 		c.Setup = append(c.Setup, Step{Words: args, Fails: true})
 	case "as":
 		c.Nobody = true
+	case "clean":
+		c.Clean = append(c.Clean, args)
 	case "run":
 		c.Run = args
 	case "exit":

@@ -33,7 +33,7 @@ func newMachine(c *Case) *machine {
 	return m
 }
 
-// links are the host's own interfaces: those of the examples, and some that can be no carpdev.
+// links are the host's own interfaces, as in cable_linux.go: those of the examples, and some that can be no carpdev.
 func links() []config.Link {
 	link := func(name string, ethernet, multicast bool, addrs ...string) config.Link {
 		l := config.Link{Name: name, MTU: 1500, Up: true, Ethernet: ethernet, Multicast: multicast}

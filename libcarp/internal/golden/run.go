@@ -35,10 +35,12 @@ func Run(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(path), ".golden")
 		for _, locale := range locales {
 			t.Run(name+"/"+locale, func(t *testing.T) {
-				t.Parallel()
 				c, err := ReadCase(path)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if len(c.Clean) == 0 { // else it is alone with the host's interfaces
+					t.Parallel()
 				}
 				c.check(t, locale)
 			})
@@ -59,7 +61,7 @@ func Main(m *testing.M) {
 		if err == nil {
 			defer os.RemoveAll(dir)
 			binaries = dir
-			err = build(dir)
+			err = errors.Join(build(dir), plug())
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "golden:", err)
@@ -139,6 +141,11 @@ func (c *Case) check(t *testing.T, locale string) {
 		defer b.serve(c, false)()
 	}
 	stdout, stderr, exit := b.command(c.Run, c.Nobody)
+	for _, words := range c.Clean {
+		if _, stderr, exit := b.command(words, false); exit != 0 {
+			t.Errorf("%q exits %d: %s", words, exit, stderr)
+		}
+	}
 	if stdout != c.Stdout {
 		t.Errorf("%q prints\n%s\nnot\n%s", c.Run, stdout, c.Stdout)
 	}
