@@ -27,12 +27,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("kernelsim", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	dir := flags.String("s", libcarp.Dir(), "")
+	clear := flags.Bool("c", false, "")
 	check := flags.Bool("n", false, "")
 	verbose := flags.Bool("v", false, "")
 	noGate := flags.Bool("g", false, "")
 	toStderr := flags.Bool("e", false, "")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		fmt.Fprintln(stderr, "usage: kernelsim [-egnv] [-s dir]")
+		fmt.Fprintln(stderr, "usage: kernelsim [-cegnv] [-s dir]")
 		return 1
 	}
 	if err := supported(); err != nil {
@@ -46,6 +47,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if *check {
 		return checkAll(statedir.Dir(path), stdout)
+	}
+	if *clear {
+		if err := clearAll(statedir.Dir(path), *verbose); err != nil {
+			fmt.Fprintf(stderr, "kernelsim: %v\n", err)
+			return 1
+		}
+		return 0
 	}
 	s := supervisor{dir: statedir.Dir(path), verbose: *verbose, noGate: *noGate, toStderr: *toStderr}
 	if err := s.run(); err != nil {

@@ -37,6 +37,7 @@ type supervisor struct {
 	noGate   bool // as if the kernel had no eBPF
 	toStderr bool // log to standard error, whatever that is
 	logs     *logger
+	service  *notifier
 
 	held    *statedir.Held
 	ctl     *os.File
@@ -91,6 +92,7 @@ func (s *supervisor) run() (err error) {
 		}
 		s.logs.close()
 	}()
+	s.service = newNotifier(os.Getenv)
 	s.events = make(chan event, 16)
 	s.again, s.tooLate, s.patience = stopped(), stopped(), stopped()
 	program, err := thisProgram()
@@ -221,6 +223,7 @@ func (s *supervisor) heard(ev event, program string) error {
 	case e == s.current && ev.what == saysServes:
 		e.served, s.started = true, true
 		s.watch = watch{}
+		s.service.ready()
 	case e == s.current && ev.what == saysLeft:
 		s.change()
 	case e == s.current && ev.what == saysGone:
@@ -364,7 +367,11 @@ func (s *supervisor) look(at time.Time) {
 	if s.current == nil || !s.current.served {
 		return
 	}
-	if s.watch.hangs(at, s.keeps.Beats()) {
+	beats := s.keeps.Beats()
+	if beats != s.watch.beats { // the loop is alive, and not this process alone
+		s.service.feed(at)
+	}
+	if s.watch.hangs(at, beats) {
 		s.logs.printf("kernelsim: the engine hangs, killing it")
 		s.current.kill()
 		s.watch = watch{}
@@ -373,6 +380,7 @@ func (s *supervisor) look(at time.Time) {
 
 // stop lets the engine bow out and clear up.
 func (s *supervisor) stop(sig os.Signal) error {
+	s.service.stopping()
 	if e := s.next; e != nil {
 		e.kill()
 		<-e.ended

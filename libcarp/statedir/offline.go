@@ -107,6 +107,15 @@ func (d Dir) write(m *config.Machine, kind config.Kind, name string) error {
 	return d.sweep(m)
 }
 
+// ShowIdle makes the status files tell what holds while nobody serves, whatever a kernelsim that was killed has left in them. The caller holds the directory.
+func (d Dir) ShowIdle(m *config.Machine) error {
+	errs := []error{d.write(m, config.ForGroup, ""), d.write(m, config.ForSysctl, "")}
+	for _, i := range m.Sorted() {
+		errs = append(errs, d.write(m, config.ForInterface, i.Name))
+	}
+	return errors.Join(errs...)
+}
+
 // failed makes a refusal with a number of what went wrong with a file.
 func failed(err error) error {
 	if refused, ok := err.(*config.Error); ok {
