@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	bin = filepath.Join(filepath.Dir(wd), "bin")
-	for _, tool := range []string{bin + "/kernelsim", bin + "/ifconfig-carp", bin + "/sysctl-carp", "ip", "ping", "tcpdump", "tc", "nft", "arping", "ucarp", "setpriv", "unshare", "nsenter", "dash", "mksh", "ksh93", "busybox", "bmake", "man"} {
+	for _, tool := range []string{bin + "/kernelsim", bin + "/ifconfig-carp", bin + "/sysctl-carp", "ip", "ping", "tcpdump", "tc", "nft", "radvd", "arping", "ucarp", "setpriv", "unshare", "nsenter", "dash", "mksh", "ksh93", "busybox", "bmake", "man"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			fmt.Fprintf(os.Stderr, "regress: needs %s (make test builds and installs it)\n", tool)
 			os.Exit(77)

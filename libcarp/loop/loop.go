@@ -250,9 +250,15 @@ func (l *Loop) link(f engine.Effect) {
 	case *engine.Announce:
 		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Master: true}
 		l.hands.ask(func() {
-			if err := l.hands.announce(c, f.Addrs); err != nil {
-				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
+			err := l.hands.announce(c, f.Addrs)
+			if err == nil {
+				return
 			}
+			l.post(func() {
+				if l.leases[c.Name] != nil { // a master that is none any more: the gate lets nothing out
+					l.Log(engine.Warning, fmt.Sprintf("%s: %v", c.Name, err))
+				}
+			})
 		})
 	}
 }

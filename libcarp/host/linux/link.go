@@ -114,6 +114,9 @@ func (h *Host) setMaster(index int, c host.Carp) error {
 			return err
 		}
 	}
+	if !c.Master {
+		h.routes.lower(c.Name)
+	}
 	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil || !c.Master {
 		return err
 	}
@@ -127,7 +130,10 @@ func (h *Host) setMaster(index int, c host.Carp) error {
 			}
 		}
 	}
-	return nil
+	if err := h.routes.raise(c.Name); err != nil {
+		return err
+	}
+	return h.routes.ready(c.Name)
 }
 
 // make makes the link, or mends it. It is silent while its addresses change unless it was master before, and has everything before it is up.
@@ -177,6 +183,9 @@ func (h *Host) make(c host.Carp) (int, error) {
 			h.sysctls.forCarpdev(lower.Attrs().Name, now.below)
 		}
 	}
+	if !c.Master {
+		h.routes.lower(c.Name)
+	}
 	if err := h.guard.prepare(index, c); err != nil {
 		return 0, err
 	}
@@ -206,6 +215,14 @@ func (h *Host) make(c host.Carp) (int, error) {
 	}
 	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil {
 		return 0, err
+	}
+	if err := h.routes.want(index, c); err != nil {
+		return 0, err
+	}
+	if c.Master {
+		if err := h.routes.ready(c.Name); err != nil {
+			return 0, err
+		}
 	}
 	m := h.made[c.Name]
 	m.whole = true
@@ -462,6 +479,7 @@ func (h *Host) Remove(name string) error {
 		err = h.netlink.LinkDel(link)
 	}
 	h.neighbours.want(name, m.carp.Carpdev, nil)
+	h.routes.forget(name)
 	h.depart(m)
 	if err == nil {
 		err = h.guard.forget(name)

@@ -47,8 +47,9 @@ type Host struct {
 	fights  map[string]*patience // with others who change links, by carp
 	mended  bool                 // the Ensure that is under way has changed something
 	sysctls *sysctls
-	guard   *guard // has locks of its own
-	own     *owner // the same
+	guard   *guard  // has locks of its own
+	own     *owner  // the same
+	routes  *routes // and these
 }
 
 var _ host.Host = (*Host)(nil)
@@ -87,8 +88,13 @@ func Open(o Options) (*Host, error) {
 	if err := writable(o.Gate != nil); err != nil {
 		o.Warnf("kernelsim: %v", err)
 	}
+	if h.routes, err = newRoutes(o); err != nil {
+		nl.Close()
+		return nil, err
+	}
 	if h.quiet, err = quietSockets(); err != nil {
 		nl.Close()
+		h.routes.close()
 		return nil, err
 	}
 	if err := h.own.recall(); err != nil {
@@ -97,6 +103,7 @@ func Open(o Options) (*Host, error) {
 	news, err := subscribeCarps()
 	if err != nil {
 		nl.Close()
+		h.routes.close()
 		closeAll(h.quiet)
 		return nil, err
 	}
@@ -135,6 +142,7 @@ func (h *Host) Close() error {
 	h.netlink.Close()
 	closeAll(h.quiet)
 	h.work.Wait()
+	h.routes.close()
 	errs = append(errs, h.guard.close())
 	close(h.links)
 	close(h.packets)

@@ -284,10 +284,17 @@ func TestAddresses(t *testing.T) {
 			l.ensure(c)
 		}
 		is("master again", v4, global, own)
-		if out := l.ip("-6", "route", "show", "dev", "carp1"); !strings.Contains(out, "fe80::/64") || strings.Contains(out, "2001:db8::/64") {
+		l.ip("addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+		l.ensure(c)
+		var out string
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if out = l.ip("-6", "route", "show", "dev", "carp1"); strings.Contains(out, "fe80::/64") && !strings.Contains(out, "2001:db8::/64") {
+				break
+			}
+		}
+		if !strings.Contains(out, "fe80::/64") || strings.Contains(out, "2001:db8::/64") {
 			t.Errorf("routes: %s", out)
 		}
-		l.ip("addr", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
 		if out := l.ip("-6", "route", "get", "2001:db8::99"); !strings.Contains(out, "dev eth0 ") || strings.Contains(out, "src 2001:db8::10") {
 			t.Errorf("the shared address as a source: %s", out)
 		}
@@ -311,6 +318,61 @@ func TestAddresses(t *testing.T) {
 		l.sysctl("ipv6/conf/default/disable_ipv6", "1")
 		d := l.carp(2, false, "2001:db8::10/64")
 		l.ensure(d)
+	})
+}
+
+// A carp whose carpdev is not on the subnet carries the route to it itself, as long as that is so.
+func TestRoutes(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		const subnet, subnet6 = "10.1.0.0/24", "2001:db8:1::/64"
+		is := func(what, family, to string, want ...string) {
+			t.Helper()
+			var got string
+			for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				var devs []string
+				got = l.ip(family, "route", "show", to)
+				for _, line := range strings.Split(strings.TrimSpace(got), "\n") {
+					if f := strings.Fields(line); slices.Index(f, "dev") >= 0 {
+						devs = append(devs, f[slices.Index(f, "dev")+1])
+					}
+				}
+				if slices.Equal(devs, want) {
+					return
+				}
+			}
+			t.Errorf("%s: %s, want it on %v", what, got, want)
+		}
+		c := l.carp(1, true, "10.1.0.10/24", "10.1.0.11/24", "2001:db8:1::10/64", "192.168.1.10/8", "172.16.0.1/32")
+		l.ensure(c)
+		is("master", "-4", subnet, "carp1")
+		is("master", "-6", subnet6, "carp1")
+		is("wider than the carpdev's", "-4", "192.0.0.0/8")
+		d := l.carp(2, true, "10.1.0.12/24")
+		l.ensure(d)
+		is("a second carp", "-4", subnet, "carp1", "carp2")
+		// What somebody else has set comes back with the link, which is down while the host is no master and there is no gate.
+		l.ip("route", "add", "default", "via", "10.1.0.254", "dev", "carp1")
+		for _, master := range []bool{false, true} {
+			c.Master = master
+			l.ensure(c)
+			if !master {
+				is("backup", "-4", subnet, "carp2")
+				is("backup", "-4", "default")
+			}
+		}
+		is("master again", "-4", subnet, "carp2", "carp1")
+		is("master again", "-4", "default", "carp1")
+		is("master again", "-6", subnet6, "carp1")
+		// The carpdev's own addresses, and routes, make it unnecessary.
+		l.ip("addr", "add", "10.1.0.1/25", "dev", "eth0")
+		is("an address of the carpdev's", "-4", subnet)
+		l.ip("addr", "del", "10.1.0.1/25", "dev", "eth0")
+		is("no more", "-4", subnet, "carp1", "carp2")
+		l.ip("route", "add", "10.1.0.0/28", "dev", "eth0")
+		c.Addrs = c.Addrs[:2]
+		l.ensure(c)
+		is("a route of the carpdev's", "-4", subnet, "carp2")
+		is("no address any more", "-6", subnet6)
 	})
 }
 

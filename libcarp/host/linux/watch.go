@@ -66,6 +66,7 @@ func (h *Host) follow() error {
 		}
 		took := time.Since(began)
 		if last == nil || !slices.EqualFunc(last, now, func(a, b config.Link) bool { return a.Equal(&b) }) {
+			h.routes.news(now)
 			h.tell(now)
 			last = now
 		}
