@@ -1,0 +1,2 @@
+#!/bin/sh
+ifconfig carp0 | awk '/carp:/{print $2}'

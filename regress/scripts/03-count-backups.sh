@@ -1,0 +1,2 @@
+#!/bin/sh
+ifconfig carp | grep -c 'status: backup'

@@ -1,0 +1,2 @@
+#!/bin/sh
+ifconfig -g carp | awk '{print $NF}'

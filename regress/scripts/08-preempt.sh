@@ -1,0 +1,2 @@
+#!/bin/sh
+[ $(sysctl -n net.inet.carp.preempt) -eq 1 ]

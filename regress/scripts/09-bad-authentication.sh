@@ -1,0 +1,2 @@
+#!/bin/sh
+netstat -sp carp | awk '/bad authentication/{print $3}'

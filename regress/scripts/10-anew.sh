@@ -1,0 +1,3 @@
+#!/bin/sh
+# changes the host
+ifconfig carp0 destroy && sh /etc/netstart carp0
