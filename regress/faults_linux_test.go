@@ -54,7 +54,7 @@ func (d *duel) settle() {
 	d.t.Helper()
 	for settled := false; !settled; settled = d.a.status("carp0") == "master" && d.b.status("carp0") == "backup" {
 		d.b.must("ifconfig-carp carp0 down")
-		d.a.becomes("master", 5*time.Second)
+		d.a.becomes("master", 15*time.Second) // an engine that has died often pauses for 5 seconds
 		d.b.must("ifconfig-carp carp0 up")
 		d.b.becomes("backup", 5*time.Second)
 		time.Sleep(4*d.interval + time.Duration(rand.Int63n(int64(2*d.interval))))
@@ -300,7 +300,7 @@ func TestKilledInTransition(t *testing.T) {
 					a.start()
 					a.serves()
 				}
-				d.within(5*time.Second, what+": a serves again", func() bool { s := a.status("carp0"); return s == "backup" || s == "master" && !both })
+				d.within(15*time.Second, what+": a serves again", func() bool { s := a.status("carp0"); return s == "backup" || s == "master" && !both })
 				if out := d.ip(a.ns, "-br", "link", "show", "type", "macvlan"); strings.Count(out, "carp0") != 1 {
 					t.Errorf("%s: links:\n%s", what, out)
 				}
