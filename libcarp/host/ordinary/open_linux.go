@@ -112,7 +112,7 @@ func find(name string) (netlink.Link, error) {
 	l, err := netlink.LinkByName(name)
 	var none netlink.LinkNotFoundError
 	switch {
-	case errors.As(err, &none), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.EINVAL):
+	case errors.As(err, &none), errors.Is(err, syscall.ENODEV), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ERANGE):
 		return nil, config.ENXIO
 	case err != nil:
 		return nil, err
@@ -358,7 +358,17 @@ func (linux) SetMTU(name string, mtu int) error {
 }
 
 func (linux) SetLladdr(name string, mac config.MAC) error {
-	return with(name, func(l netlink.Link) error { return netlink.LinkSetHardwareAddr(l, mac[:]) })
+	return with(name, func(l netlink.Link) error {
+		err := netlink.LinkSetHardwareAddr(l, mac[:])
+		if !errors.Is(err, syscall.EBUSY) {
+			return err
+		}
+		// The driver wants it down, which is nothing that an OpenBSD user would think of.
+		if err := netlink.LinkSetDown(l); err != nil {
+			return err
+		}
+		return errors.Join(netlink.LinkSetHardwareAddr(l, mac[:]), netlink.LinkSetUp(l))
+	})
 }
 
 func (linux) SetDescription(name, text string) error {

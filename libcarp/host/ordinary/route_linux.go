@@ -1,11 +1,14 @@
 package ordinary
 
 import (
+	"slices"
+	"syscall"
+
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// defaultRoutes returns the interfaces that a default route of the main table leads through, of either family. The kernel tells the shortest
+// defaultRoutes returns the interfaces that a default route of the main table leads through, of either family. The kernel tells the lowest IPv4
 // destination first, so that of a million routes only the first few are read.
 func defaultRoutes() map[int]bool {
 	egress := map[int]bool{}
@@ -15,7 +18,7 @@ func defaultRoutes() map[int]bool {
 	return egress
 }
 
-// firstRoutes adds what it finds before the first route that is none of the defaults. What cannot be read is left out: it is for display alone.
+// firstRoutes adds what it finds, for IPv4 before the first route that can be none of the defaults. What cannot be read is left out: it is for display alone.
 func firstRoutes(family int, egress map[int]bool) {
 	s, err := nl.Subscribe(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -42,15 +45,15 @@ func firstRoutes(family int, egress map[int]bool) {
 			if r.Table != unix.RT_TABLE_MAIN || r.Type != unix.RTN_UNICAST {
 				continue
 			}
-			if r.Dst_len != 0 {
-				if family == unix.AF_INET {
-					return
-				}
-				continue
-			}
 			attrs, err := nl.ParseRouteAttr(m.Data[r.Len():])
 			if err != nil {
 				return
+			}
+			if r.Dst_len != 0 {
+				if family == unix.AF_INET && beyondZero(attrs) {
+					return
+				}
+				continue
 			}
 			for _, a := range attrs {
 				switch a.Attr.Type {
@@ -62,6 +65,16 @@ func firstRoutes(family int, egress map[int]bool) {
 			}
 		}
 	}
+}
+
+// beyondZero reports whether a route's destination is greater than 0.0.0.0: the kernel tells them in the order of their first addresses.
+func beyondZero(attrs []syscall.NetlinkRouteAttr) bool {
+	for _, a := range attrs {
+		if a.Attr.Type == unix.RTA_DST {
+			return slices.ContainsFunc(a.Value, func(b byte) bool { return b != 0 })
+		}
+	}
+	return false
 }
 
 // hops reads the interfaces of a route with several next hops.
