@@ -154,6 +154,11 @@ func TestExamples(t *testing.T) {
 	l := newLab(t)
 	a, b := l.pair("advbase 0 advskew 30", "", "advskew 60")
 	a.must("ifconfig-carp -w master -t 10 carp0")
+	l.within(5*time.Second, "the backup tells of the master", func() bool {
+		out := b.do("ifconfig-carp -v carp0").out
+		return strings.Contains(out, "\tpeer: 192.168.1.1 advbase 0 advskew 30 demote 0\n") &&
+			regexp.MustCompile(`\n\tsince: `+when+`\n\treason: interface is ready\n$`).MatchString(out)
+	})
 	tools := t.TempDir() // a logger of its own
 	if err := os.WriteFile(filepath.Join(tools, "logger"), []byte("#!/bin/sh\necho \"$*\" >>"+tools+"/log\n"), 0o755); err != nil {
 		t.Fatal(err)

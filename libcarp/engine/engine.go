@@ -64,7 +64,8 @@ type carp struct {
 	stats      config.Stats
 	digested   uint64 // see digest; 0: it has to be made
 
-	out [families]sending
+	out  [families]sending
+	seen [families]Peer // whose advert was accepted last
 
 	sources  sourceLog
 	vrrpLog  Instant // when a VRRP router with our virtual MAC was last named

@@ -180,6 +180,7 @@ func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
 		n.heard = now
 	}
 	own, peer := e.claims(n), terms{ad.Advbase, ad.Advskew, ad.Demote}
+	n.carp.notePeer(e, p.Src, peer)
 	if peer.advbase != own.advbase && !peer.isBowOut() && !n.carp.baseSeen {
 		// Two hosts with unequal advbase and demotion can flap for ever (wire.md, choice 10).
 		n.carp.baseSeen = true

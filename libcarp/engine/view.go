@@ -15,6 +15,7 @@ type View struct {
 	LinkLocal netip.Addr // that goes with the link-level address; not valid before there is one
 	States    []State    // of the nodes
 	Stats     config.Stats
+	Peers     []Peer // over IPv4 and over IPv6, those that were heard
 }
 
 // View returns a carp; ok is false when there is none of that name.
@@ -32,6 +33,11 @@ func (e *Engine) View(name string) (v View, ok bool) {
 	}
 	for _, n := range c.nodes {
 		v.States = append(v.States, n.state)
+	}
+	for _, p := range c.seen {
+		if p.Addr.IsValid() {
+			v.Peers = append(v.Peers, p)
+		}
 	}
 	return v, true
 }

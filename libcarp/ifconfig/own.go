@@ -25,7 +25,7 @@ func (e exitCode) Error() string { return e.text }
 type own func(p *program, c *libcarp.Conn) error
 
 // Own does what a command line asks for that OpenBSD's ifconfig does not have, and returns the exit code; ok is false when it is not such a one.
-// These are -w and -W, which wait and follow.
+// These are -w and -W, which wait and follow, and -v, which tells more.
 func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn) (exit int, ok bool) {
 	if len(args) == 0 {
 		return 0, false
@@ -35,6 +35,10 @@ func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn) (exit int, ok
 	switch args[0] {
 	case "-w":
 		do, err = parseWait(args)
+	case "-v":
+		if do = parseVerbose(args, c); do == nil {
+			return 0, false
+		}
 	case "-W":
 		do, err = parseFollow(args)
 	default:

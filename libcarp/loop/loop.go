@@ -55,7 +55,8 @@ type Loop struct {
 	undoing bool            // it was refused: what fails from now on is news
 	broken  map[string]bool // carps whose link could not be made
 	gen     int
-	ending  bool // no link is made or changed any more
+	last    map[string]statedir.Event // of each carp
+	ending  bool                      // no link is made or changed any more
 
 	record   *record.Writer
 	full     bool // said that it is
@@ -81,7 +82,7 @@ func New(o Options) *Loop {
 	return &Loop{
 		Options: o, engine: e, hands: newHands(o.Host),
 		requests: make(chan *request), posted: make(chan func()), ended: make(chan struct{}), broken: map[string]bool{},
-		leases: map[string]*lease{}, fast: map[string]bool{},
+		leases: map[string]*lease{}, fast: map[string]bool{}, last: map[string]statedir.Event{},
 	}
 }
 
@@ -94,6 +95,7 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 	defer close(l.ended)
 
 	// Clients are answered once what they will see is true.
+	l.last = l.Store.LastEvents()
 	l.Store.OnEvent(server.PublishEvent)
 	l.begins(ctx)
 	l.hands.ask(func() {
@@ -205,7 +207,8 @@ func (l *Loop) do(f engine.Effect) {
 			l.link(f)
 		}
 	case *engine.Transition:
-		e := statedir.Event{Carp: f.Carp, From: f.From.String(), To: f.To.String(), Reason: f.Reason}
+		e := statedir.Event{Time: time.UnixMilli(l.Clock.Wall()), Carp: f.Carp, From: f.From.String(), To: f.To.String(), Reason: f.Reason}
+		l.last[f.Carp] = e
 		l.hands.ask(func() { l.Store.Event(e) })
 	case *engine.Publish:
 		l.publish(f.Carp)

@@ -33,6 +33,7 @@ func (l *Loop) publish(name string) {
 	v, ok := l.engine.View(name)
 	l.hurry(name, ok && v.Running && intervalOf(v.Interface) < urgentBelow)
 	if !ok {
+		delete(l.last, name)
 		l.hands.ask(func() {
 			l.server.RemoveInterface(name)
 			l.Store.Status(name, nil)
@@ -49,6 +50,14 @@ func (l *Loop) publish(name string) {
 	}
 	for n, state := range v.States {
 		s.Nodes[n].State = state.String()
+	}
+	for _, p := range v.Peers {
+		s.Heard = append(s.Heard, statedir.Heard{
+			Addr: p.Addr.WithZone(""), Advbase: int(p.Advbase), Advskew: int(p.Advskew), Demote: int(p.Demote),
+		})
+	}
+	if e, ok := l.last[name]; ok {
+		s.Since, s.Reason = e.Time, e.Reason
 	}
 	l.hands.ask(func() {
 		s.Index = l.hands.index[name]

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"carp/libcarp/config"
 )
@@ -45,6 +46,15 @@ type Status struct {
 	Nodes       []NodeStatus
 	Groups      []string
 	Addrs       []netip.Prefix
+	Heard       []Heard   // who was heard last, over IPv4 and over IPv6
+	Since       time.Time // of the last transition; zero: there was none
+	Reason      string    // and why it happened
+}
+
+// A Heard is a peer, with what its last advert said.
+type Heard struct {
+	Addr                     netip.Addr // where it came from, without a zone
+	Advbase, Advskew, Demote int
 }
 
 // Link returns what OpenBSD calls the state of the link: master when any node is, else backup when any is, else invalid.
@@ -72,9 +82,9 @@ func (s *Status) State() string {
 	return "INIT"
 }
 
-// Idle returns s as it is while no engine runs: INIT, whatever a file says.
+// Idle returns s as it is while no engine runs: INIT, whatever a file says, and nobody was heard.
 func (s Status) Idle() Status {
-	s.Running = false
+	s.Running, s.Heard, s.Since, s.Reason = false, nil, time.Time{}, ""
 	s.Nodes = append([]NodeStatus(nil), s.Nodes...)
 	for n := range s.Nodes {
 		s.Nodes[n].State = "INIT"
@@ -131,6 +141,12 @@ func (s *Status) Format() []byte {
 	line("status %s", s.Link())
 	for _, a := range s.Addrs {
 		line("address %s", a)
+	}
+	for _, h := range s.Heard {
+		line("heard %s %d %d %d", h.Addr, h.Advbase, h.Advskew, h.Demote)
+	}
+	if !s.Since.IsZero() {
+		line("since %s %s", s.Since.UTC().Format(timeFormat), strconv.Quote(s.Reason))
 	}
 	return b.Bytes()
 }
@@ -194,6 +210,16 @@ func (s *Status) set(line string) (err error) {
 			n.Advskew, err = strconv.Atoi(f[3])
 		}
 		s.Nodes = append(s.Nodes, n)
+	case "heard":
+		var h Heard
+		h, err = parseHeard(f[1:])
+		s.Heard = append(s.Heard, h)
+	case "since":
+		if len(f) != 3 {
+			return fmt.Errorf("since: %d fields", len(f))
+		}
+		s.Reason = f[2]
+		s.Since, err = time.Parse(timeFormat, v)
 	case "group":
 		s.Groups = append(s.Groups, v)
 	case "address":
@@ -202,6 +228,22 @@ func (s *Status) set(line string) (err error) {
 		s.Addrs = append(s.Addrs, p)
 	}
 	return err
+}
+
+// parseHeard reads an address and three numbers.
+func parseHeard(f []string) (h Heard, err error) {
+	if len(f) != 4 {
+		return Heard{}, fmt.Errorf("heard: %d fields", len(f))
+	}
+	if h.Addr, err = parsePeer(f[0]); err != nil {
+		return Heard{}, err
+	}
+	for n, at := range []*int{&h.Advbase, &h.Advskew, &h.Demote} {
+		if *at, err = strconv.Atoi(f[n+1]); err != nil {
+			return Heard{}, err
+		}
+	}
+	return h, nil
 }
 
 // parsePeer reads the address of a peer, which has no zone: it is on the carpdev.

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"carp/libcarp/config"
 )
@@ -22,7 +23,10 @@ func TestStatusIsReadBack(t *testing.T) {
 	peers.Peer, peers.Peer6 = prefix("10.0.0.3/32").Addr(), prefix("fe80::3/128").Addr()
 	own := st
 	own.LinkLocal = prefix("fe80::200:5eff:fe00:10a/128").Addr()
-	for _, want := range []Status{st, st.Idle(), peers, peers.Idle(), own, StatusOf(config.NewInterface("carp1", 0))} {
+	more := st
+	more.Heard = []Heard{{peers.Peer, 1, 100, 3}, {peers.Peer6, 254, 0, 255}}
+	more.Since, more.Reason = time.Date(2026, 1, 31, 12, 0, 0, 5e6, time.UTC), "master timed out"
+	for _, want := range []Status{st, more, more.Idle(), st.Idle(), peers, peers.Idle(), own, StatusOf(config.NewInterface("carp1", 0))} {
 		got, err := ParseStatus(want.Format())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v\nis read back as %+v, %v", want, got, err)

@@ -106,6 +106,17 @@ func (s *Store) OnEvent(told func(number int)) {
 	s.add(func() { told(s.events.number) })
 }
 
+// LastEvents returns the last event of each carp, as far as the files go back. It is for the start.
+func (s *Store) LastEvents() map[string]Event {
+	last := map[string]Event{}
+	all, err := s.dir.Events(0)
+	s.report(err)
+	for _, e := range all {
+		last[e.Carp] = e
+	}
+	return last
+}
+
 // Sync calls done when everything that was asked for before is written, or has failed.
 func (s *Store) Sync(done func()) { s.do(done) }
 

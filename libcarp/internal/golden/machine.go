@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"carp/libcarp/config"
 	"carp/libcarp/statedir"
@@ -136,6 +137,8 @@ func (m *machine) status(i *config.Interface) statedir.Status {
 	}
 	if m.running(i) {
 		s.Running = true
+		s.Heard = []statedir.Heard{{Addr: netip.MustParseAddr("10.0.0.3"), Advbase: 1, Advskew: 50, Demote: 2}}
+		s.Since, s.Reason = time.Date(2026, 1, 31, 12, 0, 0, 123e6, time.UTC), "faster master"
 		s.Nodes[0].State = "BACKUP"
 		if role, ok := m.roles[i.Name]; ok {
 			s.Nodes[0].State = role
