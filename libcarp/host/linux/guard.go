@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -20,7 +21,8 @@ import (
 )
 
 // A guard keeps links silent. With the gate a link is up in every state, and answers while its lease is fresh; a backup has protodown too, so that it shows
-// no carrier. Without it, where a kernel has no eBPF for us, a backup is administratively down.
+// no carrier. Without it, where a kernel has no eBPF for us, a backup is administratively down; so it is, behind the gate, where the kernel has no protodown for
+// a macvlan (before Linux 5.1).
 type guard struct {
 	gate *gate.Gate // nil: there is none
 	mark string
@@ -34,6 +36,9 @@ type guard struct {
 	backups map[int]bool // by index of the link
 
 	resumed map[string]bool // carps that go on, and whether as masters; set before anything else is done
+
+	protodown func(index int, on bool) error
+	plain     atomic.Bool // it is not supported
 
 	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
 	carps   map[string]guarded
@@ -55,7 +60,7 @@ type guarded struct {
 func newGuard(o Options) *guard {
 	return &guard{
 		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
-		slots: map[string]int{}, resumed: map[string]bool{}, backups: map[int]bool{}, carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
+		slots: map[string]int{}, resumed: map[string]bool{}, backups: map[int]bool{}, protodown: protodown, carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
 		faults: map[int]error{}, fights: map[int]*patience{}, amiss: func(string) {},
 	}
 }
@@ -361,16 +366,31 @@ func vrfOf(links []netlink.Link, index int) int {
 
 // setMaster lets the link answer, from the next Renew on, or silences it at once.
 func (g *guard) setMaster(index int, carp string, master bool) error {
-	if g.gate == nil {
-		return setUp(index, master)
-	}
-	if !master {
+	if g.gate != nil && !master {
 		g.renew(carp, 0)
 	}
+	if g.staysUp() {
+		err := g.setCarrier(index, master)
+		if !errors.Is(err, unix.EOPNOTSUPP) {
+			return err
+		}
+		if !g.plain.Swap(true) {
+			g.warn("kernelsim: no protodown (%v): the link of a backup is administratively down", err)
+		}
+	}
+	return setUp(index, master)
+}
+
+// staysUp reports whether a link is up in every state.
+func (g *guard) staysUp() bool { return g.gate != nil && !g.plain.Load() }
+
+// setCarrier gives a master's link its carrier, and takes it from a backup's.
+func (g *guard) setCarrier(index int, master bool) error {
 	g.carrier.Lock()
 	defer g.carrier.Unlock()
-	g.backups[index] = !master
-	return protodown(index, !master)
+	err := g.protodown(index, !master)
+	g.backups[index] = !master && err == nil
+	return err
 }
 
 // hasCarrier takes the carrier from a backup's link to which its carpdev, coming back, has given one.
@@ -380,7 +400,7 @@ func (g *guard) hasCarrier(index int) {
 	if !g.backups[index] {
 		return
 	}
-	if err := protodown(index, true); err != nil && !errors.Is(err, unix.ENODEV) {
+	if err := g.protodown(index, true); err != nil && !errors.Is(err, unix.ENODEV) {
 		g.logf("linux: carrier: %v", err)
 	}
 }
@@ -391,7 +411,10 @@ func (g *guard) prepare(index int, c host.Carp) error {
 		if err := g.setMaster(index, c.Name, c.Master); err != nil {
 			return err
 		}
-		return setUp(index, true)
+		if g.staysUp() {
+			return setUp(index, true)
+		}
+		return nil
 	}
 	if c.Master {
 		return nil
@@ -407,7 +430,7 @@ func (g *guard) adopt(links []netlink.Link, own *owner) error {
 				continue
 			}
 			// As a backup without gate, whatever it was before.
-			err := errors.Join(setUp(l.Attrs().Index, false), protodown(l.Attrs().Index, false))
+			err := errors.Join(setUp(l.Attrs().Index, false), g.protodown(l.Attrs().Index, false))
 			if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EOPNOTSUPP) {
 				return fmt.Errorf("%s: %w", l.Attrs().Name, err)
 			}

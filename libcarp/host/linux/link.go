@@ -31,7 +31,7 @@ func (h *Host) Ensure(c host.Carp) (int, error) {
 	defer h.keeper.done(c.Name)
 	if m, ok := h.made[c.Name]; ok && m.whole && !suspect && same(m.carp, c) {
 		// Becoming master or backup is one message to the kernel, and one for each link-local address.
-		h.keeper.expect(m.index, c, h.guard.gate != nil, c.Carpdev, m.below)
+		h.keeper.expect(m.index, c, h.guard.staysUp(), c.Carpdev, m.below)
 		err := h.setMaster(m.index, c)
 		if err == nil {
 			m.carp = c
@@ -153,8 +153,8 @@ func (h *Host) make(c host.Carp) (int, error) {
 			return 0, err
 		}
 	}
-	index := link.Attrs().Index
-	h.keeper.expect(index, c, h.guard.gate != nil, c.Carpdev, below(parent))
+	index, up := link.Attrs().Index, h.guard.staysUp()
+	h.keeper.expect(index, c, up, c.Carpdev, below(parent))
 	if err := h.straighten(index); err != nil {
 		return 0, err
 	}
@@ -223,6 +223,9 @@ func (h *Host) make(c host.Carp) (int, error) {
 		if err := h.routes.ready(c.Name); err != nil {
 			return 0, err
 		}
+	}
+	if h.guard.staysUp() != up { // found out just now
+		h.keeper.expect(index, c, !up, c.Carpdev, now.below)
 	}
 	m := h.made[c.Name]
 	m.whole = true

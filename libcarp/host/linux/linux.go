@@ -88,7 +88,7 @@ func Open(o Options) (*Host, error) {
 	if err := writable(o.Gate != nil); err != nil {
 		o.Warnf("kernelsim: %v", err)
 	}
-	if h.routes, err = newRoutes(o); err != nil {
+	if h.routes, err = newRoutes(o, h.guard.staysUp); err != nil {
 		nl.Close()
 		return nil, err
 	}

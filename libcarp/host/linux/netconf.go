@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -19,9 +21,6 @@ import (
 // (IFLA_INET_CONF, by their numbers, Linux 2.6.37; net/ipv4/devinet.c: inet_set_link_af), of IPv6 addr_gen_mode alone (Linux 3.17).
 
 const procNet = "/proc/sys/net/"
-
-// inetConf are the numbers of IPv4's sysctls that we set (linux/ip.h: IPV4_DEVCONF_*).
-var inetConf = map[string]uint16{"rp_filter": 8, "arp_announce": 18, "arp_ignore": 19, "promote_secondaries": 20}
 
 const (
 	iflaInetConf         = 1 // linux/if_link.h: IFLA_INET_CONF
@@ -44,10 +43,11 @@ func byNetlink(path, value string, failed error) error {
 		return failed
 	}
 	af := nl.NewRtAttr(unix.IFLA_AF_SPEC, nil)
-	number, known := inetConf[f[3]]
+	all := append(slices.Clone(carpSettings), carpdevSettings...)
+	known := slices.IndexFunc(all, func(s setting) bool { return s.family == f[0] && s.key == f[3] })
 	switch {
-	case f[0] == "ipv4" && known:
-		af.AddRtAttr(unix.AF_INET, nil).AddRtAttr(iflaInetConf, nil).AddRtAttr(int(number), nl.Uint32Attr(uint32(n)))
+	case f[0] == "ipv4" && known >= 0: // from 1 on
+		af.AddRtAttr(unix.AF_INET, nil).AddRtAttr(iflaInetConf, nil).AddRtAttr(all[known].number+1, nl.Uint32Attr(uint32(n)))
 	case f[0] == "ipv6" && f[3] == "addr_gen_mode":
 		af.AddRtAttr(unix.AF_INET6, nil).AddRtAttr(iflaInet6AddrGenMode, nl.Uint8Attr(uint8(n)))
 	default:
@@ -62,6 +62,22 @@ func byNetlink(path, value string, failed error) error {
 		return errors.Join(failed, err)
 	}
 	return nil
+}
+
+// readOnly: sysctls cannot be written in this mount namespace.
+var readOnly = sync.OnceValue(func() bool { return unix.Access(conf("ipv4", "default", "arp_ignore"), unix.W_OK) != nil })
+
+// settable returns those settings that can be made here.
+func settable(all []setting) (some []setting) {
+	if !readOnly() {
+		return all
+	}
+	for _, s := range all {
+		if s.family == "ipv4" || s.key == "addr_gen_mode" {
+			some = append(some, s)
+		}
+	}
+	return some
 }
 
 // linkDefaults are what a carp's link has to have of IPv6's sysctls and gets from nowhere else than the defaults of its namespace, where they cannot be

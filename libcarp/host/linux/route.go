@@ -28,7 +28,7 @@ const routeMetric = 4096
 // kernel takes all routes of the link away, and they are set again, those of others too.
 type routes struct {
 	netlink *netlink.Handle // of our own, since it asks strictly: for the routes of one link, where a router may have a million
-	gated   bool            // a backup's link is up
+	gated   func() bool     // a backup's link is up
 	logf    func(string, ...any)
 
 	mu    sync.Mutex
@@ -45,7 +45,7 @@ type routed struct {
 	others         []netlink.Route             // that were there when the link was taken down
 }
 
-func newRoutes(o Options) (*routes, error) {
+func newRoutes(o Options, gated func() bool) (*routes, error) {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("failed to open netlink: %w", err)
@@ -53,7 +53,7 @@ func newRoutes(o Options) (*routes, error) {
 	if err := nl.SetStrictCheck(true); err != nil { // before Linux 4.20: it goes without, if slower
 		o.Logf("linux: %v", err)
 	}
-	return &routes{netlink: nl, gated: o.Gate != nil, logf: o.Logf, own: map[int][]netip.Prefix{}, carps: map[string]*routed{}}, nil
+	return &routes{netlink: nl, gated: gated, logf: o.Logf, own: map[int][]netip.Prefix{}, carps: map[string]*routed{}}, nil
 }
 
 func (r *routes) close() { r.netlink.Close() }
@@ -68,7 +68,7 @@ func (r *routes) want(index int, c host.Carp) error {
 		r.carps[c.Name] = k
 	}
 	wasUp := k.up
-	k.carpdev, k.addrs, k.up = c.Carpdev, c.Addrs, r.gated || c.Master
+	k.carpdev, k.addrs, k.up = c.Carpdev, c.Addrs, r.gated() || c.Master
 	if c.Own {
 		k.addrs = nil
 	}
@@ -134,7 +134,7 @@ func (r *routes) lower(carp string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.carps[carp]
-	if r.gated || k == nil || !k.up {
+	if r.gated() || k == nil || !k.up {
 		return
 	}
 	k.up, k.others = false, nil
@@ -157,7 +157,7 @@ func (r *routes) raise(carp string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.carps[carp]
-	if r.gated || k == nil || k.up {
+	if r.gated() || k == nil || k.up {
 		return nil
 	}
 	k.up, k.set = true, map[netip.Prefix]netip.Addr{}

@@ -125,7 +125,7 @@ func (w *wish) amiss(s *linkState) string {
 	case w.gated && s.protodown == w.master:
 		return "its protodown is " + map[bool]string{false: "off", true: "on"}[s.protodown]
 	}
-	return s.unlike(carpSettings)
+	return s.unlike(settable(carpSettings))
 }
 
 // unlike says which sysctl is not as it has to be, "": none. Those that the kernel does not tell are not here.

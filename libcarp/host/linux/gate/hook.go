@@ -168,11 +168,14 @@ func (g *Gate) check(ifindex int, h *hook) error {
 	return g.Ahead(ifindex)
 }
 
+// queryTCX is another in tests.
+var queryTCX = link.QueryPrograms
+
 // Ahead returns ErrBehind when a tcx program comes before the gate of an interface of the calling thread's namespace.
 func (g *Gate) Ahead(ifindex int) error {
 	for _, d := range directions {
 		// A kernel before 6.6 has none, and says that it does not understand.
-		tcx, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: d.tcx})
+		tcx, err := queryTCX(link.QueryOptions{Target: ifindex, Attach: d.tcx})
 		if err == nil && len(tcx.Programs) > 0 {
 			return fmt.Errorf("%w: %d by tcx", ErrBehind, len(tcx.Programs))
 		}
