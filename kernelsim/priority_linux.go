@@ -14,7 +14,7 @@ import (
 func setPriority(pid int, urgent bool) error {
 	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}
 	if urgent {
-		attr.Policy, attr.Priority = unix.SCHED_FIFO, 1
+		attr.Policy, attr.Priority = unix.SCHED_RR, 1 // in turns with other engines
 	}
 	for done, more := map[int]bool{}, true; more; { // a thread that is made meanwhile has it from the one that makes it, or comes in the next list
 		more = false

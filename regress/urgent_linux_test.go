@@ -75,7 +75,7 @@ func TestUrgent(t *testing.T) {
 		a.serves()
 		goesFirst := func(when string, want bool) {
 			t.Helper()
-			policy := map[bool]uint32{true: unix.SCHED_FIFO, false: unix.SCHED_NORMAL}[want]
+			policy := map[bool]uint32{true: unix.SCHED_RR, false: unix.SCHED_NORMAL}[want]
 			l.within(2*time.Second, fmt.Sprintf("the engine has policy %d %s", policy, when), func() bool {
 				found := policies(t, a.engine())
 				return len(found) == 1 && found[policy]
