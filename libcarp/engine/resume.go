@@ -89,12 +89,20 @@ func (e *Engine) resume(now Instant, ev *Resume) {
 	}
 	for _, c := range e.ordered {
 		e.goOn(c, ev, now)
+		if link, ok := e.Link(c.cfg.Carpdev); ok && !link.Usable() && !ev.knows(c) {
+			c.suppressed = true // as before; else its link was lost meanwhile, which is news
+		}
 	}
 	e.recount()
 	e.giveWay(now) // who was master for too long without an engine
 	for _, c := range e.ordered {
 		e.attach(c, now)
 	}
+}
+
+// knows reports whether a carp ran.
+func (ev *Resume) knows(c *carp) bool {
+	return slices.ContainsFunc(slices.Concat(ev.Nodes, ev.Ended), func(k Kept) bool { return k.Carp == c.cfg.Name && k.State != Init })
 }
 
 // Fits reports whether a virtual host can go on as what is kept of it: it is configured as it was, and its carpdev is there, and works.

@@ -78,7 +78,7 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		h.outcomes(carpOf(ev.Carp), family, ev.Errno == config.OK)
 	case *engine.Configure:
 		h.learn(now, &ev.Plan.Change)
-	case *engine.Links:
+	case *engine.Links, *engine.Resume:
 		h.linked()
 	}
 	h.order(effects)
@@ -285,6 +285,7 @@ func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	own := claimOf(b)
 	_, configured := ev.(*engine.Configure)
 	_, linked := ev.(*engine.Links)
+	_, resumed := ev.(*engine.Resume)
 	_, made := ev.(*engine.LinkMade)
 	_, ends := ev.(*engine.Shutdown)
 	ok := false
@@ -292,7 +293,7 @@ func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	case a.State == engine.Init:
 		ok = configured || linked || made || ends
 	case b.State == engine.Init:
-		ok = a.State == engine.Backup && (configured || linked || made)
+		ok = a.State == engine.Backup && (configured || linked || made || resumed)
 	case a.State == engine.Master:
 		own.skew = min(own.skew, c.skew) // demoteskew may have made it slower since the wait began
 		ok = configured || int64(now-c.reset) >= own.masterDown()
@@ -301,6 +302,24 @@ func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	}
 	if !ok {
 		h.w.fail("no change without a cause", "host %d %s: %v -> %v at %d; waits since %d, advertised at %d; %T", h.id, c.name, b.State, a.State, now, c.reset, c.sent, ev)
+	}
+}
+
+// goesOn: a new engine leaves everything as it was, but for a master that has been silent for two intervals, and sends no later what was due.
+func (h *host) goesOn(now engine.Instant, was []engine.NodeView) {
+	for n := range was {
+		b, a, c := &was[n], &h.nodes[n], &h.carps[n]
+		switch {
+		case b.State == engine.Init, overslept(b, now):
+		case a.State != b.State:
+			h.w.fail("who succeeds goes on", "host %d %s: was %v, is %v", h.id, c.name, b.State, a.State)
+		case b.State == engine.Master && b.Deadline > now && a.Deadline > b.Deadline:
+			h.w.fail("who succeeds goes on", "host %d %s: the next advert at %d, not %d", h.id, c.name, a.Deadline, b.Deadline)
+		case b.State == engine.Master && b.Deadline <= now && c.sent < now:
+			h.w.fail("who succeeds goes on", "host %d %s: an advert that is overdue was sent at %d", h.id, c.name, c.sent)
+		case a.Failing != b.Failing:
+			h.w.fail("who succeeds goes on", "host %d %s: failing %v, was %v", h.id, c.name, a.Failing, b.Failing)
+		}
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 	LateTimers                    // by up to N ns
 	WallStep                      // by N ms
 	Snapshot                      // of a virtual machine: at the end the host is what it was at the beginning
+	Succeeded                     // the engine dies, or hands over, and another one goes on
 	Loss                          // N percent
 	OneWay                        // nothing goes from Host to N
 	Partition                     // the stations whose bit is set in N from the others
@@ -47,7 +48,7 @@ const (
 )
 
 var faultNames = [faultKinds]string{"advskew", "advbase", "preempt", "state", "down", "other pass phrase", "other addresses", "crash", "restart",
-	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "snapshot restored", "loss", "one-way cut",
+	"carrier lost", "carpdev gone", "renumber", "send fails", "send fails by chance", "no link", "deaf", "demotion", "sleep", "late timers", "wall clock step", "snapshot restored", "succeeded", "loss", "one-way cut",
 	"partition", "twice", "mixed", "slow", "corrupt", "echo", "attack", "peer crash", "peer demotion"}
 
 func (k FaultKind) String() string { return faultNames[k] }
@@ -177,6 +178,8 @@ func (s *Scenario) suit(r random, f *Fault, shortest int64, uneven bool) bool {
 		f.N = r.below(shortest * 4)
 	case WallStep:
 		f.For, f.N = 0, r.between(-400*86400*1000, 400*86400*1000)
+	case Succeeded:
+		f.For = 1 + r.below(min(shortest, 200*millisecond))
 	case Loss:
 		f.N = r.between(1, 30)
 	case Twice, Corrupt, Echo:
@@ -401,6 +404,15 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 		})
 	case Snapshot:
 		h.goBack(f, by)
+	case Succeeded:
+		if by > 0 {
+			h.sleep(false)
+			return
+		}
+		if h.up && h.asleep == 1 { // else it is a sleep alone
+			h.succeed()
+		}
+		h.wake()
 	}
 }
 

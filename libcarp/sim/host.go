@@ -55,6 +55,7 @@ type host struct {
 	manual  int // the demotion set by hand
 
 	memories map[memoryKey]*engine.Memory // they outlive the engine
+	kept     []engine.Kept                // what the next engine needs, by carp
 	track    track
 	saved    map[*Fault]snapshot
 	frame    *frame // that is heard now
@@ -302,6 +303,44 @@ func (h *host) change(ch config.Change) {
 	h.feed(&engine.Configure{Clock: h.clock(), Plan: p})
 }
 
+// keep is what loop does with its record.
+func (h *host) keep(k *engine.Kept) {
+	for len(h.kept) < len(h.carps) {
+		h.kept = append(h.kept, engine.Kept{})
+	}
+	h.kept[carpOf(k.Carp)] = *k
+}
+
+// succeed lets another engine go on where this one has ended: nobody moves, unless it took too long.
+func (h *host) succeed() {
+	ev := &engine.Resume{Clock: h.clock(), Links: h.makeLinks()}
+	for _, k := range h.kept {
+		if k.State != engine.Init {
+			ev.Nodes = append(ev.Nodes, k)
+		}
+	}
+	now, was := h.local(), slices.Clone(h.nodes)
+	h.gen++ // the hands die too
+	h.engine = engine.New(h.machine, newRandom(h.w.random.src.Uint64(), h.w.random.src.Uint64()).src, h.memory)
+	h.armed, h.pending, h.hands, h.handsFree, h.outcome = 0, false, nil, 0, h.outcome[:0]
+	h.tickGen++
+	h.stats, h.retrying = config.Stats{}, false
+	h.begins()
+	for n := range was {
+		c := &h.carps[n]
+		h.broken[n], c.failures, c.successes, c.tie = false, [2]int{}, [2]int{}, tieCount{}
+		c.reset = max(c.reset, now-engine.Instant(claimOf(&was[n]).interval())) // it was deaf
+	}
+	h.feed(ev)
+	h.goesOn(now, was)
+	h.w.push(h.w.now+millisecond, watch, h.id, 0, h.gen)
+	for n := range h.carps {
+		if c := &h.carps[n]; c.answers != (h.nodes[n].State == engine.Master) {
+			h.w.fail("who goes on answers", "host %d %s: %v, answers %v", h.id, c.name, h.nodes[n].State, c.answers)
+		}
+	}
+}
+
 // arrive takes a frame in.
 func (h *host) arrive(i int32) {
 	switch {
@@ -364,6 +403,7 @@ func (h *host) step(ev engine.Event) {
 	} else {
 		effects = h.w.mischief.step(h, now, ev)
 	}
+	h.engine.Changes(h.keep)
 	h.before, h.nodes = h.nodes, h.engine.Nodes(h.before[:0])
 	h.check(now, ev, effects)
 	for _, f := range effects {
