@@ -121,7 +121,7 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	}
 	l := loop.New(loop.Options{
 		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Memory: memory, Log: logs.log, Verbose: verbose,
-		Clock: engineClock(), Record: kept, Adopt: adopt, HandOver: leaves,
+		Clock: engineClock(), Record: kept, Adopt: adopt, HandOver: leaves, Resumed: func() { say(saysResumed) },
 		Urgent: func(urgent bool) {
 			if urgent {
 				say(saysUrgent)

@@ -74,9 +74,7 @@ func (s *supervisor) change() {
 		s.startAgain()
 	} else {
 		s.current.isNew = true
-		if old.urgent.Load() {
-			s.hurry(s.current, true)
-		}
+		s.hurry(s.current, true)
 		s.current.tell(tellGo)
 	}
 	s.giveUp(now())
@@ -173,7 +171,7 @@ func (s *supervisor) inherit(heirloom string) error {
 		return err
 	}
 	held.Dir, s.held = s.dir, held
-	if s.ctl, err = held.Listener.File(); err != nil {
+	if s.ctl, err = share(held.Listener); err != nil {
 		return err
 	}
 	s.record, s.kept = file(2, "record"), file(3, "kept")

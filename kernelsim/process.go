@@ -40,6 +40,7 @@ const (
 // What an engine says.
 const (
 	saysPrepared = 'p' // it waits to be told to go
+	saysResumed  = 'r' // leases and adverts go on
 	saysServes   = 's'
 	saysUrgent   = 'u' // it must not wait for other processes
 	saysCalm     = 'c' // it may again
@@ -62,8 +63,8 @@ type engineProcess struct {
 	ended   chan error // told once it is reaped
 
 	prepared, served bool
-	urgent           atomic.Bool
-	isNew            bool // of another program than the supervisor's
+	urgent           atomic.Bool // it says so
+	isNew            bool        // of another program than the supervisor's
 }
 
 // start runs an engine process.
@@ -123,7 +124,13 @@ func (s *supervisor) follow(e *engineProcess, wait func() error) {
 			}
 			switch b[0] {
 			case saysUrgent, saysCalm:
+				e.urgent.Store(b[0] == saysUrgent)
 				s.hurry(e, b[0] == saysUrgent)
+			case saysResumed:
+				s.hurry(e, e.urgent.Load())
+			case saysServes:
+				s.hurry(e, e.urgent.Load()) // it may have had nothing to go on with
+				s.events <- event{e, saysServes}
 			default:
 				s.events <- event{e, b[0]}
 			}
@@ -135,9 +142,8 @@ func (s *supervisor) follow(e *engineProcess, wait func() error) {
 	}()
 }
 
-// hurry lets an engine run before other processes, where that may be. One that computes for seconds without a pause is killed, see confine.
+// hurry lets an engine run before other processes, where that may be: one that says so, and one that is to go on before leases run out. One that computes for seconds without a pause is killed, see confine.
 func (s *supervisor) hurry(e *engineProcess, urgent bool) {
-	e.urgent.Store(urgent)
 	if err := setPriority(e.process.Pid, urgent); err != nil && s.verbose {
 		s.logs.debugf("kernelsim: no real-time priority for the engine: %v", err)
 	}

@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"carp/libcarp/engine"
 	"carp/libcarp/loop"
@@ -142,6 +145,34 @@ func (s *supervisor) run() (err error) {
 	}
 }
 
+// share returns a listening socket as a file to be handed down. The file that its method File returns would, whenever it is handed down, take O_NONBLOCK from the
+// socket itself: then an engine that serves could wait in accept for ever, and never leave.
+func share(l *net.UnixListener) (*os.File, error) {
+	f, err := os.Open(os.DevNull) // one that os does not know as non-blocking
+	if err != nil {
+		return nil, err
+	}
+	raw, err := l.SyscallConn()
+	if err == nil {
+		controlled := raw.Control(func(fd uintptr) { err = dup(int(fd), int(f.Fd())) })
+		err = errors.Join(err, controlled)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("failed to duplicate a descriptor: %w", err)
+	}
+	return f, nil
+}
+
+// dup makes to what from is.
+func dup(from, to int) error {
+	if err := unix.Dup2(from, to); err != nil {
+		return err
+	}
+	unix.CloseOnExec(to)
+	return nil
+}
+
 func now() engine.Instant { return loop.SystemClock{}.Now() }
 
 // stopped returns a timer that does not run.
@@ -160,7 +191,7 @@ func (s *supervisor) open() (err error) {
 	if s.held, err = statedir.Acquire(s.dir); err != nil {
 		return err
 	}
-	if s.ctl, err = s.held.Listener.File(); err != nil {
+	if s.ctl, err = share(s.held.Listener); err != nil {
 		return err
 	}
 	if s.record, err = newMemory("carp-record"); err != nil {
@@ -265,8 +296,8 @@ func (s *supervisor) dead() error {
 	if first {
 		s.pause = 0
 		s.successor()
-		if s.current != nil && e.urgent.Load() {
-			s.hurry(s.current, true) // it says itself when it need not be
+		if s.current != nil {
+			s.hurry(s.current, true)
 		}
 		s.giveUp(at) // where it is too late already
 		return nil

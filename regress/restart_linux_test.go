@@ -144,7 +144,7 @@ func TestEngineGoesOn(t *testing.T) {
 					})
 					m.start()
 					t.Cleanup(m.crash)
-					m.serves()
+					l.within(20*time.Second, m.name+" serves", func() bool { return m.do("sysctl-carp net.inet.carp.log").err == "" })
 					if m == a {
 						l.within(20*time.Second, "a is master", func() bool { return a.count("master") == c.carps })
 					}
@@ -168,7 +168,7 @@ func TestEngineGoesOn(t *testing.T) {
 					time.Sleep(30 * time.Millisecond)
 					ch.do(t, a)
 					gone := p.lost(t)
-					l.within(5*time.Second, "it is said", func() bool { return strings.Count(a.readLog(), ch.says) > strings.Count(logs, ch.says) })
+					l.within(10*time.Second, "it is said", func() bool { return strings.Count(a.readLog(), ch.says) > strings.Count(logs, ch.says) })
 					now := strings.Count(a.readLog()+b.readLog(), "transition") - strings.Count(logs, "transition")
 					longest, late := gaps(capture, from, a.addr, c.interval)
 					t.Logf("%d lost, %d transitions, %d adverts late, by %.1f ms at most", gone, now, late, ms(longest))

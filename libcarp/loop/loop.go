@@ -26,6 +26,8 @@ type Options struct {
 	Record  *record.Record                               // where it is kept what the next engine needs; nil: nowhere
 	// Adopt takes over what an engine before has left, except what goes on; it is called when adverts are sent already. nil: that is done.
 	Adopt func() error
+	// Resumed is told when the leases and adverts of an engine before go on; nil: nobody is.
+	Resumed func()
 	// HandOver, when it is closed, lets Run return with everything as it is, for another engine to go on.
 	HandOver <-chan struct{}
 	Log      func(level engine.Level, text string)

@@ -34,6 +34,9 @@ func (l *Loop) begins(ctx context.Context) {
 		ev := l.resumes(kept, links)
 		l.step(ev)
 		l.schedule()
+		if l.Resumed != nil {
+			l.Resumed()
+		}
 		l.publishAll()
 	case <-ctx.Done():
 	}
