@@ -213,7 +213,10 @@ func (g *guard) mend(index int) {
 	defer g.hooking.Unlock()
 	name, isCarp := g.linkOf(index)
 	vrf, isHooked := g.hooked[index]
-	if !isCarp && !isHooked || g.gate.Check(index) == nil {
+	if !isCarp && !isHooked {
+		return
+	}
+	if err := g.gate.Check(index); err == nil || errors.Is(err, unix.ENODEV) { // nothing to do, or gone
 		return
 	}
 	p := g.fights[index]
@@ -259,6 +262,10 @@ func (g *guard) look() {
 // tell warns when something is wrong with an interface's gate, and was not before.
 func (g *guard) tell(index int, err error) {
 	if err == nil {
+		delete(g.faults, index)
+		return
+	}
+	if errors.Is(err, unix.ENODEV) {
 		delete(g.faults, index)
 		return
 	}

@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -18,8 +19,11 @@ import (
 // rcvBuffer is what the kernel may queue of news: many links change at once when a host with hundreds of carps loses a carpdev.
 const rcvBuffer = 4 << 20
 
-// pauseMax is for how long at most news may wait for a list.
-const pauseMax = 20 * time.Millisecond
+// News may wait so long for other news.
+const (
+	pauseMin = 2 * time.Millisecond
+	pauseMax = 20 * time.Millisecond
+)
 
 // watch tells the host's interfaces, now and whenever they change. When the kernel had to drop news, it asks for everything again.
 func (h *Host) watch() {
@@ -56,11 +60,14 @@ func (h *Host) follow() error {
 	if err != nil {
 		return fmt.Errorf("failed to subscribe to addresses: %w", err)
 	}
-	carps := map[int]bool{} // indexes of carps' links: what happens to them is our own doing
+	k, err := takeStock()
+	if err != nil {
+		return fmt.Errorf("failed to list: %w", err)
+	}
 	var last []config.Link
 	for {
 		began := time.Now()
-		now, err := h.list(carps)
+		now, err := h.interfaces(k)
 		if err != nil {
 			return fmt.Errorf("failed to list: %w", err)
 		}
@@ -70,24 +77,26 @@ func (h *Host) follow() error {
 			h.tell(now)
 			last = now
 		}
-		// One list for all that has come, unless it comes without an end; and where interfaces come and go by the hundred, no more than half of the time for lists.
-		pause := time.After(min(took, pauseMax))
+		// All that has come at once, unless it comes without an end; and where interfaces come and go by the hundred, no more than half of the time for it.
+		pause := time.After(min(max(took, pauseMin), pauseMax))
 		for news, more := false, 1000; !news || more > 0 && len(links)+len(addrs) > 0; more-- {
 			select {
 			case u, ok := <-links:
 				if !ok {
 					return fmt.Errorf("the subscription to links ended")
 				}
-				index := u.Link.Attrs().Index
-				if isCarp(u.Link) {
-					carps[index] = true
+				own := k.isCarp(u.Link.Attrs().Index) || isCarp(u.Link) // what happens to a carp is our own doing
+				if err := k.update(u.Link.Attrs().Index); err != nil {
+					return err
 				}
-				news = news || !carps[index]
+				news = news || !own
 			case u, ok := <-addrs:
 				if !ok {
 					return fmt.Errorf("the subscription to addresses ended")
 				}
-				news = news || !carps[u.LinkIndex]
+				if !k.isCarp(u.LinkIndex) {
+					k.addrs, news = nil, true
+				}
 			case <-h.ending:
 				return nil
 			}
@@ -109,36 +118,78 @@ func (h *Host) tell(links []config.Link) {
 	h.links <- links
 }
 
-// list returns all interfaces but carps, by index, and notes the carps.
-func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
+// A stock is what there is of links and addresses. One link that has changed is asked for by itself: a list of hundreds, for each piece of news of hundreds,
+// takes all the time there is.
+type stock struct {
+	links map[int]netlink.Link
+	addrs []netlink.Addr // nil: to be listed
+	own   bool           // some of them are shared addresses
+}
+
+func takeStock() (*stock, error) {
 	all, err := listLinks()
 	if err != nil {
 		return nil, err
 	}
+	k := &stock{links: map[int]netlink.Link{}}
+	for _, l := range all {
+		k.links[l.Attrs().Index] = l
+	}
+	return k, nil
+}
+
+// update asks for a link that has come, changed or gone. What the news says may be older than the stock.
+func (k *stock) update(index int) error {
+	now, err := netlink.LinkByIndex(index)
+	var none netlink.LinkNotFoundError
+	switch {
+	case err == nil:
+		k.links[index] = now
+	case errors.As(err, &none):
+		delete(k.links, index)
+	default:
+		return fmt.Errorf("failed to ask for link %d: %w", index, err)
+	}
+	return nil
+}
+
+func (k *stock) isCarp(index int) bool {
+	l := k.links[index]
+	return l != nil && isCarp(l)
+}
+
+// interfaces returns all interfaces but carps, by index.
+func (h *Host) interfaces(k *stock) ([]config.Link, error) {
 	ours := h.own.known() // those that go meanwhile, too
-	addrs, err := addrsOn(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil, err
+	if own := len(ours) > 0; k.addrs == nil || own || k.own {
+		var err error
+		if k.addrs, err = addrsOn(nil, netlink.FAMILY_ALL); err != nil {
+			return nil, err
+		}
+		k.own = own
 	}
 	for p := range h.own.known() {
 		ours[p] = true
 	}
 	of, shared, up := map[int][]netip.Prefix{}, map[int][]netip.Prefix{}, map[int]bool{}
-	for _, a := range addrs {
+	for _, a := range k.addrs {
 		if p, ok := prefixOf(a.IPNet); ok && ours[placed{a.LinkIndex, p}] {
 			shared[a.LinkIndex] = append(shared[a.LinkIndex], p)
 		} else if ok {
 			of[a.LinkIndex] = append(of[a.LinkIndex], p)
 		}
 	}
+	all := make([]netlink.Link, 0, len(k.links))
+	for _, l := range k.links {
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b netlink.Link) int { return a.Attrs().Index - b.Attrs().Index })
 	h.guard.news(all, false)
-	clear(carps)
-	links := []config.Link{}
+	links := make([]config.Link, 0, len(all))
 	for _, l := range all {
 		a := l.Attrs()
 		up[a.Index] = a.RawFlags&unix.IFF_UP != 0
 		if isCarp(l) {
-			carps[a.Index] = true
 			continue
 		}
 		c := config.Link{
@@ -150,6 +201,5 @@ func (h *Host) list(carps map[int]bool) ([]config.Link, error) {
 		links = append(links, c)
 	}
 	h.own.restore(shared, up)
-	slices.SortFunc(links, func(a, b config.Link) int { return a.Index - b.Index })
 	return links, nil
 }
