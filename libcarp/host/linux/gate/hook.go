@@ -240,7 +240,7 @@ func (g *Gate) Forget(ifindex int) {
 }
 
 // listTries is how often a list is asked for that changes while it is given.
-const listTries = 10
+const listTries = 50
 
 // Whole asks the kernel for a list until nothing has changed meanwhile.
 func Whole[T any](list func() (T, error)) (all T, err error) {
