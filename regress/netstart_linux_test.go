@@ -234,3 +234,39 @@ func TestHostnameCarpExamples(t *testing.T) {
 
 // exitLines are what a transcript says of exit codes and a terminal does not.
 var exitLines = regexp.MustCompile(`(?m)^exit \d+\n`)
+
+// A vlan is made before its file is read, of what is said anywhere in it; here by a command that writes down what it is asked, since
+// not every kernel has vlans.
+func TestNetstartVlan(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	m := l.machine("a")
+	names, log := filepath.Join(l.dir, "libexec/carp"), filepath.Join(l.dir, "asked")
+	if err := os.MkdirAll(names, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stub := "#!/bin/sh\ncase $* in\n-C) echo bridge carp vlan ;;\nvlan5) grep -q create " + log + " ;;\n*) echo \"$*\" >>" + log + " ;;\nesac\n"
+	if err := os.WriteFile(filepath.Join(names, "ifconfig"), []byte(stub), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../rc.d/netstart")
+	if err != nil {
+		t.Fatal(err)
+	}
+	etc := filepath.Join(l.dir, "etc")
+	(&transcript{files: map[string]string{"hostname.vlan5": "# office\nvnetid 5 # tag\nparent em0\ninet 10.5.0.2 255.255.255.0\n!echo vlan 9 parent nowhere >/dev/null\n"}}).etc(t, etc)
+	os.Remove(filepath.Join(etc, "netstart"))
+	if err := os.WriteFile(filepath.Join(etc, "netstart"), []byte(strings.ReplaceAll(string(text), "@PREFIX@", l.dir)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want := "vlan5 create vnetid 5 parent em0\nvlan5 vnetid 5\nvlan5 parent em0\nvlan5 inet 10.5.0.2 netmask 255.255.255.0\n"
+	for _, words := range []string{"", " vlan5"} {
+		for _, shell := range shells {
+			os.Remove(log)
+			said := m.script(shell, etc, "sh /etc/netstart"+words)
+			if asked, err := os.ReadFile(log); err != nil || string(asked) != want || said != "" {
+				t.Errorf("netstart%s under %s says %q and asks\n%s", words, shell, said, asked)
+			}
+		}
+	}
+}

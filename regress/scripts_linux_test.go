@@ -178,7 +178,7 @@ func TestHandOver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	asked := map[string]string{"sysctl": "kernel.ostype", "netstat": "-rn"}
+	asked := map[string]string{"sysctl": "kernel.ostype", "netstat": "-rn", "ifconfig": "eth0:1"}
 	for name := range asked {
 		ours := filepath.Join(dir, "sbin", name+"-carp")
 		data, err := os.ReadFile(ours)
