@@ -61,10 +61,11 @@ func TestBootScript(t *testing.T) {
 	}
 	t.Cleanup(func() { m.exec("sh", script, "stop") })
 
-	usage := fmt.Sprintf("usage: %s start|stop|restart|force-reload|status\n", script)
+	usage := fmt.Sprintf("usage: %s start|stop|restart|reload|force-reload|status\n", script)
 	says("status", 3, "carp: kernelsim does not run\n", "")
 	says("stop", 0, "carp: kernelsim does not run\n", "")
-	says("reload", 2, "", usage)
+	says("reload", 7, "", "carp: kernelsim does not run\n")
+	says("maybe", 2, "", usage)
 	if err := os.WriteFile(filepath.Join(dir, "default"), []byte("KERNELSIM_OPTS=-v\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +77,15 @@ func TestBootScript(t *testing.T) {
 		t.Errorf("started as %q", args)
 	}
 	m.must("ifconfig-carp carp0 vhid 1 192.168.1.10")
+	engine := childrenOf(first)
+	says("force-reload", 0, "carp: kernelsim goes over to the program that is installed now\n", "")
+	l.within(5*time.Second, "another engine serves", func() bool {
+		now := childrenOf(first)
+		return len(now) == 1 && now[0] != engine[0] && m.do("sysctl-carp -n net.inet.carp.log").err == ""
+	})
+	if pid() != first {
+		t.Error("another process after a reload")
+	}
 	says("restart", 0, "carp: kernelsim stopped\ncarp: kernelsim started\n", "")
 	if pid() == first {
 		t.Error("the same process after a restart")
