@@ -22,6 +22,7 @@ GO = go
 FUZZTIME = 5s
 GOENV = CGO_ENABLED=0 GOTOOLCHAIN=local
 BUILD = $(GOENV) $(GO) build -trimpath -buildvcs=false
+SERVICES = PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR) sh rc.d/services.sh
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 COMMANDS = ifconfig-carp sysctl-carp netstat-carp kernelsim
 SECONDS = 60
@@ -96,14 +97,13 @@ html:
 	done
 
 install: build
-	mkdir -p $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man4 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8
+	$(SERVICES) mkdir $(PREFIX)/sbin $(MANDIR)/man3 $(MANDIR)/man4 $(MANDIR)/man5 $(MANDIR)/man7 $(MANDIR)/man8 $(NAMEDIR)/man/man8 $(SYSCONFDIR)
 	for c in $(COMMANDS); do install -m 0755 bin/$$c $(DESTDIR)$(PREFIX)/sbin/ || exit 1; done
 	for p in $(PAGES3); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man3/ || exit 1; done
 	for p in $(PAGES4); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man4/ || exit 1; done
 	for p in $(PAGES5); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man5/ || exit 1; done
 	for p in $(PAGES7); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man7/ || exit 1; done
 	for p in $(PAGES8); do install -m 0644 man/$$p $(DESTDIR)$(MANDIR)/man8/ || exit 1; done
-	mkdir -p $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(LIBDIR) $(DESTDIR)$(SYSCONFDIR)
 	for n in $(NAMES); do \
 		ln -sf ../../sbin/$$n-carp $(DESTDIR)$(NAMEDIR)/$$n && install -m 0644 man/$$n-carp.8 $(DESTDIR)$(NAMEDIR)/man/man8/$$n.8 || exit 1; \
 	done
@@ -111,14 +111,14 @@ install: build
 	chmod 0755 $(DESTDIR)$(LIBDIR)/netstart
 	[ -e $(DESTDIR)$(SYSCONFDIR)/netstart ] || [ -h $(DESTDIR)$(SYSCONFDIR)/netstart ] || ln -s $(LIBDIR)/netstart $(DESTDIR)$(SYSCONFDIR)/netstart
 
-	PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR) sh rc.d/services.sh install
+	$(SERVICES) install
 
 # from now on kernelsim starts at boot, and when a command first needs it
 enable disable:
-	@PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR) sh rc.d/services.sh $@
+	@$(SERVICES) $@
 
 uninstall:
-	PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) DESTDIR=$(DESTDIR) sh rc.d/services.sh uninstall
+	$(SERVICES) uninstall
 	for c in $(COMMANDS); do rm -f $(DESTDIR)$(PREFIX)/sbin/$$c; done
 	for p in $(PAGES3); do rm -f $(DESTDIR)$(MANDIR)/man3/$$p; done
 	for p in $(PAGES4); do rm -f $(DESTDIR)$(MANDIR)/man4/$$p; done
@@ -126,10 +126,9 @@ uninstall:
 	for p in $(PAGES7); do rm -f $(DESTDIR)$(MANDIR)/man7/$$p; done
 	for p in $(PAGES8); do rm -f $(DESTDIR)$(MANDIR)/man8/$$p; done
 	for n in $(NAMES); do rm -f $(DESTDIR)$(NAMEDIR)/$$n $(DESTDIR)$(NAMEDIR)/man/man8/$$n.8 || exit 1; done
-	[ ! -d $(DESTDIR)$(NAMEDIR) ] || rmdir $(DESTDIR)$(NAMEDIR)/man/man8 $(DESTDIR)$(NAMEDIR)/man $(DESTDIR)$(NAMEDIR) 2>/dev/null || true
 	[ "$$(readlink $(DESTDIR)$(SYSCONFDIR)/netstart)" != $(LIBDIR)/netstart ] || rm -f $(DESTDIR)$(SYSCONFDIR)/netstart
 	rm -f $(DESTDIR)$(LIBDIR)/netstart
-	[ ! -d $(DESTDIR)$(LIBDIR) ] || rmdir $(DESTDIR)$(LIBDIR) 2>/dev/null || true
+	$(SERVICES) rmdir
 
 clean:
 	rm -rf bin html

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What `make install` does beyond commands and manual pages: services for the init that is here, and files that keep others' hands off carp interfaces.
-# usage: PREFIX=/usr/local SYSCONFDIR=/etc DESTDIR= services.sh install|uninstall|enable|disable
+# usage: PREFIX=/usr/local SYSCONFDIR=/etc DESTDIR= services.sh mkdir dir ...|install|uninstall|rmdir|enable|disable
 set -eu
 cd "$(dirname "$0")"
 root=${DESTDIR-}
@@ -51,11 +51,18 @@ files() {
 }
 
 # directory DIR: makes it, and notes what was missing.
+new=
 directory() {
-	[ ! -d "$root$1" ] || return 0
+	[ -n "$1" ] && [ ! -d "$root$1" ] || return 0
 	directory "${1%/*}"
 	mkdir "$root$1"
-	[ ! -d "$root$lib" ] || echo "$1" >>"$made"
+	new="$new $1"
+}
+
+noted() {
+	for dir in $new; do
+		echo "$dir"
+	done >>"$made"
 }
 
 # systemctl_here: systemd manages this system, running or as one that is being put together.
@@ -76,10 +83,21 @@ reload() { [ ! -d /run/systemd/system ] || systemctl daemon-reload; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
 case ${1-} in
+mkdir)
+	shift
+	directory "$lib"
+	for dir; do
+		directory "$dir"
+	done
+	noted
+	;;
 install)
-	mkdir -p "$root$lib" # its parents are shared with others
+	directory "$lib"
+	for dir in $(files | sed 's,.* ,,; s,/[^/]*$,,'); do
+		directory "$dir"
+	done
+	noted
 	files | while read -r file mode place; do
-		directory "${place%/*}"
 		sed "s,@PREFIX@,$PREFIX,g" "$file" >"$root$place.new"
 		chmod "$mode" "$root$place.new"
 		mv -f "$root$place.new" "$root$place"
@@ -89,18 +107,21 @@ install)
 uninstall)
 	if here; then
 		[ ! -x "$PREFIX/sbin/carp-names" ] || "$PREFIX/sbin/carp-names" off
-		sh "$0" disable 2>/dev/null || :
+		sh ./services.sh disable 2>/dev/null || :
 	fi
 	files | while read -r _ _ place; do
 		rm -f "$root$place"
 	done
+	! here || ! systemctl_here || reload
+	;;
+rmdir) # once everything else is gone
 	if [ -r "$made" ]; then
-		sort -ru "$made" | while read -r dir; do
+		dirs=$(sort -ru "$made")
+		rm -f "$made"
+		for dir in $dirs; do
 			rmdir "$root$dir" 2>/dev/null || : # somebody else has come to use it
 		done
-		rm -f "$made"
 	fi
-	! here || ! systemctl_here || reload
 	;;
 enable)
 	here || fail 'make enable is for this system, without DESTDIR'
@@ -150,7 +171,7 @@ disable)
 	fi
 	;;
 *)
-	echo "usage: services.sh install|uninstall|enable|disable" >&2
+	echo "usage: services.sh mkdir dir ...|install|uninstall|rmdir|enable|disable" >&2
 	exit 2
 	;;
 esac

@@ -1,0 +1,144 @@
+package regress
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// freshSystem makes of this host one that has just been set up, for a shell script that runs in a host of a lab: a system of its own with sysvinit, as far as
+// files go. Nothing of it remains.
+const freshSystem = `set -eu
+mount --make-rprivate /
+mount -t tmpfs none "$T"
+for d in usr etc var; do
+	mkdir "$T/$d" "$T/$d.work"
+	mount -t overlay overlay -o "lowerdir=/$d,upperdir=$T/$d,workdir=$T/$d.work" "/$d"
+done
+mount -t tmpfs none /run
+rm -f /usr/bin/systemctl /etc/hostname.* /etc/netstart
+echo >/etc/sysctl.conf
+soon() { n=0; until "$@" >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 100 ] || { echo "not soon: $*"; exit 1; }; sleep 0.1; done; }
+is() { ifconfig carp0 | grep -q "status: $1"; }
+`
+
+func (m *machine) fresh(t *testing.T, script string) string {
+	t.Helper()
+	src, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("ip", "netns", "exec", m.ns, "unshare", "-m", "sh", "-c", freshSystem+script)
+	c.Env = append(os.Environ(), "T="+t.TempDir(), "SRC="+src, "LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"+os.Getenv("PATH"))
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v", err)
+	}
+	return string(out)
+}
+
+// From make install to a reboot and back: the announcement of 2003 is the only command, a booting host holds back, and everything goes as it came.
+func TestFreshSystem(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	m := l.machine("a")
+	out := m.fresh(t, `
+ls -R /etc /usr/local >"$T/before"
+make -s -C "$SRC" install enable
+ls /etc/rc?.d/*carp* | sort | tr '\n' ' '
+carp-names on
+echo "== a command"
+ifconfig carp0 vhid 1 192.168.1.10
+soon is master
+/etc/init.d/carp status
+echo "== shutdown"
+RUNLEVEL=6 /etc/init.d/carp-up stop
+is invalid && echo "down"
+/etc/init.d/carp stop
+echo "== boot"
+rm -rf /run/*
+echo 10.00 5.00 >"$T/uptime"
+mount --bind "$T/uptime" /proc/uptime
+echo 'vhid 1 advskew 100 192.168.1.10' >/etc/hostname.carp0
+chmod 640 /etc/hostname.carp0
+echo 'net.inet.carp.preempt=1 # both legs together' >/etc/sysctl.conf
+/etc/init.d/carp start
+ifconfig -g carp
+sysctl net.inet.carp.preempt
+ifconfig carp0 | grep -o 'vhid 1 advbase 1 advskew 100'
+/etc/init.d/carp-up start
+gone() { [ "$(ifconfig -g carp)" = "carp: carp demote count 0" ]; }
+soon gone
+ifconfig -g carp
+echo "== a restart is no boot"
+ifconfig carp0 advskew 50
+/etc/init.d/carp restart
+ifconfig carp0 | grep -o 'advskew 50'
+/etc/init.d/carp stop
+echo "== gone"
+rm /etc/hostname.carp0
+make -s -C "$SRC" uninstall
+ls -R /etc /usr/local >"$T/after"
+diff "$T/before" "$T/after" && echo "as before"
+`)
+	const want = `/etc/rc0.d/K01carp /etc/rc0.d/K01carp-up /etc/rc1.d/K01carp /etc/rc1.d/K01carp-up /etc/rc2.d/S01carp /etc/rc2.d/S01carp-up ` +
+		`/etc/rc3.d/S01carp /etc/rc3.d/S01carp-up /etc/rc4.d/S01carp /etc/rc4.d/S01carp-up /etc/rc5.d/S01carp /etc/rc5.d/S01carp-up ` +
+		`/etc/rc6.d/K01carp /etc/rc6.d/K01carp-up == a command
+carp: kernelsim runs
+== shutdown
+down
+carp: kernelsim stopped
+== boot
+carp: kernelsim started
+net.inet.carp.preempt: 0 -> 1
+carp: carp demote count 128
+net.inet.carp.preempt=1
+vhid 1 advbase 1 advskew 100
+carp: carp demote count 0
+== a restart is no boot
+carp: kernelsim stopped
+carp: kernelsim started
+advskew 50
+carp: kernelsim stopped
+== gone
+as before
+`
+	if out != want {
+		t.Errorf("%s\nwant:\n%s", out, want)
+	}
+}
+
+// Every right-hand side of carp-migrate(7) works, from top to bottom.
+func TestMigratePage(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../man/carp-migrate.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	commands := regexp.MustCompile(`(?m)^\.Dl # (.*)$`).FindAllStringSubmatch(string(data), -1)
+	unescape := strings.NewReplacer(`\(dq`, `"`, `\(aq`, `'`, `\e`, `\`)
+	script.WriteString("cd \"$SRC\"\n")
+	for _, c := range commands {
+		line := unescape.Replace(c[1])
+		run := "{ " + line + "\n} >\"$T/out\" 2>&1"
+		switch {
+		case strings.Contains(line, "ifconfig -W"): // has no end
+			run = "timeout 2 sh -c '" + strings.ReplaceAll(line, "'", `'\''`) + "' >\"$T/out\" 2>&1 || [ $? -eq 124 ]"
+		case strings.Contains(line, "grep -q"), strings.Contains(line, "tcpdump"):
+			script.WriteString("soon is master\n")
+		}
+		script.WriteString(run + " || { echo '" + strings.ReplaceAll(line, "'", `'\''`) + ":'; cat \"$T/out\"; }\n")
+	}
+	script.WriteString("/etc/init.d/carp stop >/dev/null\n")
+	if len(commands) < 30 {
+		t.Fatalf("%d commands", len(commands))
+	}
+	l := newLab(t)
+	if out := l.machine("a").fresh(t, script.String()); out != "" {
+		t.Error(out)
+	}
+}
