@@ -1,6 +1,7 @@
 package regress
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,8 +132,6 @@ eerror() { echo "eerror $*"; }
 need() { echo "need $*"; }
 use() { echo "use $*"; }
 after() { echo "after $*"; }
-start_stop_daemon() { echo "start-stop-daemon $*"; }
-alias start-stop-daemon=start_stop_daemon
 set -f
 . "$1"
 [ "$3" != show ] || { echo "$command $command_args $command_background $pidfile $extra_started_commands $CARP_STATEDIR"; exit; }
@@ -154,7 +153,7 @@ func TestOpenRCScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopping := filepath.Join(dir, "rc.stopping")
-	carp := installed(t, "carp.openrc", dir, dir)
+	carp := installed(t, "carp.openrc", dir, dir, "/run/${RC_SVCNAME}.pid", dir+"/${RC_SVCNAME}.pid")
 	up := installed(t, "carp-up.openrc", dir, dir, "/run/openrc/rc.stopping", stopping)
 	run := func(script, name, action, want string) {
 		t.Helper()
@@ -165,11 +164,21 @@ func TestOpenRCScripts(t *testing.T) {
 			t.Errorf("%s %s: %v\n%s\nwant:\n%s", name, action, err, got, want)
 		}
 	}
-	run(carp, "carp", "show", "P/sbin/kernelsim -v yes /run/carp.pid reload /var/run/carp\n")
-	run(carp, "carp", "depend", "need localmount net\nuse logger\nafter firewall nftables iptables\n")
+	run(carp, "carp", "show", "P/sbin/kernelsim -v yes P/carp.pid reload /var/run/carp\n")
+	run(carp, "carp", "depend", "use localmount net logger\nafter firewall nftables iptables\n")
 	run(carp, "carp", "start_post", "boot up\n")
 	run(carp, "carp", "stop_post", "kernelsim -c\n")
-	run(carp, "carp", "reload", "ebegin Reloading carp\nstart-stop-daemon --signal HUP --pidfile /run/carp.pid\neend 0\n")
+	sleeper := exec.Command("sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "carp.pid"), []byte(fmt.Sprintln(sleeper.Process.Pid)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run(carp, "carp", "reload", "ebegin Reloading carp\neend 0\n")
+	if err := sleeper.Wait(); err == nil || err.Error() != "signal: hangup" {
+		t.Errorf("reload sent %v", err)
+	}
 	run(up, "carp-up", "depend", "need carp\nafter *\n")
 	run(up, "carp-up", "start", "ebegin Ending the demotion of a booting host\nboot multiuser\neend 0\n")
 	run(up, "carp-up", "stop", "") // somebody restarts it
