@@ -180,6 +180,7 @@ func TestOwnMAC(t *testing.T) {
 
 // A dead host falls silent with its lease, and what it leaves on the carpdev is taken over, or away, by the next start.
 func TestOwnMACDies(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{nil, {"-g"}} {
 		l := newLab(t)
 		client, a := l.machine("client"), l.machine("a")
@@ -362,5 +363,90 @@ func TestFilteredIsSaid(t *testing.T) {
 				t.Errorf("filtered %t, %s: said %d and %d times:\n%s%s", filtered, addr, x, y, a.readLog(), b.readLog())
 			}
 		}
+	}
+}
+
+// Nobody answers for a dead host that has the addresses on its carpdev: the last answer comes at most a lease after the fault, and before the other is master;
+// and an engine process that is killed alone costs nothing.
+func TestOwnMACDeadHost(t *testing.T) {
+	const interval = time.Second * 25 / 256
+	for name, fault := range map[string]func(a *machine){
+		"SIGSTOP of both": func(a *machine) {
+			syscall.Kill(a.engine(), syscall.SIGSTOP)
+			a.sim.Process.Signal(syscall.SIGSTOP)
+		},
+		"SIGKILL of both": (*machine).crash,
+	} {
+		l := newLab(t)
+		client, a, b := l.machine("client"), l.host("a"), l.host("b")
+		l.filtered(client, a, b)
+		c := client.capture()
+		a.must("sysctl -qw net.ipv4.ip_default_ttl=99")
+		a.ownMAC(fast)
+		a.becomes("master", 5*time.Second)
+		b.ownMAC(fast)
+		settledOn(a, b)
+		ping := client.command("ping", "-n", "-q", "-i", "0.002", vip)
+		if err := ping.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ping.Process.Signal(syscall.SIGINT); ping.Wait() })
+		if name == "SIGKILL of both" {
+			from := c.count()
+			c.wait(t, from, time.Second, "an answer of a", answers(true))
+			syscall.Kill(a.engine(), syscall.SIGKILL)
+			at := time.Now()
+			time.Sleep(time.Second)
+			answered := c.since(from, answers(true))
+			pause, last := time.Duration(0), at
+			for _, f := range answered {
+				pause, last = max(pause, f.at.Sub(last)), f.at
+			}
+			t.Logf("SIGKILL of the engine alone: no answer for at most %.1f ms", ms(pause))
+			if s := b.status("carp0"); s != "backup" || time.Since(last) > 500*time.Millisecond {
+				t.Errorf("after SIGKILL of the engine alone b is %s, and a has not answered for %v", s, time.Since(last))
+			}
+		}
+		s := &series{name: "own MAC, " + name + ": the last answer"}
+		for len(s.late) < trials(3, 20) && s.repeated < 30 {
+			for settled := false; !settled; settled = a.status("carp0") == "master" && b.status("carp0") == "backup" {
+				b.must("ifconfig-carp carp0 down")
+				a.becomes("master", 5*time.Second)
+				b.must("ifconfig-carp carp0 up")
+				b.becomes("backup", 5*time.Second)
+				time.Sleep(4 * interval)
+			}
+			pid, from := a.engine(), c.count()
+			c.wait(t, from, time.Second, "an answer of a", answers(true))
+			fault(a)
+			at := time.Now() // all is done; a supervisor that dies a moment before its engine may have made that bow out
+			control := startControl(t, at.Add(5*time.Millisecond))
+			f, taken := c.wait(t, from, 3*time.Second, "an announcement of b", announcement(vip))
+			c.wait(t, taken, 2*time.Second, "an answer of b", answers(false))
+			last := at
+			for _, f := range c.since(from, answers(true)) {
+				last = f.at
+			}
+			if !last.Before(f.at) {
+				t.Errorf("%s: a answers %v after b is master", name, last.Sub(f.at))
+			}
+			if control.late(t) > controlLimit {
+				s.repeated++
+			} else {
+				s.late = append(s.late, max(last.Sub(at), 0))
+			}
+			back := c.count()
+			if name == "SIGKILL of both" {
+				a.start()
+			} else {
+				a.sim.Process.Signal(syscall.SIGCONT)
+				syscall.Kill(pid, syscall.SIGCONT)
+			}
+			a.becomes("backup", 5*time.Second)
+			if n := len(c.since(back, answers(true))); n != 0 {
+				t.Errorf("%s: a answers %d times when it is back", name, n)
+			}
+		}
+		s.judge(t, 2*interval+5*time.Millisecond, 2*interval+5*time.Millisecond)
 	}
 }
