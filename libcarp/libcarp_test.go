@@ -102,7 +102,7 @@ func TestWithKernelsim(t *testing.T) {
 	st := statedir.StatusOf(config.NewInterface("carp0", 0))
 	st.Nodes[0].State = "MASTER"
 	server.PublishInterface(st)
-	server.PublishGroups(map[string]int{"carp": 3})
+	server.PublishGroups(map[string]int{"carp": 3}, nil)
 	server.PublishSysctl(config.Sysctl{Allow: 1, Preempt: 1, Log: 7})
 	server.PublishStats(config.Stats{config.Preempt: 9})
 	server.PublishCarpStats(map[string]config.Stats{"carp0": {config.Preempt: 4}})

@@ -152,11 +152,11 @@ func TestFollowAndWait(t *testing.T) {
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	a, b := l.pair("advbase 0 advskew 30", "", "advskew 60")
+	a, b := l.pair("", "", "advskew 100") // with short intervals a busy machine has transitions of its own
 	a.must("ifconfig-carp -w master -t 10 carp0")
 	l.within(5*time.Second, "the backup tells of the master", func() bool {
 		out := b.do("ifconfig-carp -v carp0").out
-		return strings.Contains(out, "\tpeer: 192.168.1.1 advbase 0 advskew 30 demote 0\n") &&
+		return strings.Contains(out, "\tpeer: 192.168.1.1 advbase 1 advskew 0 demote 0\n") &&
 			regexp.MustCompile(`\n\tsince: `+when+`\n\treason: interface is ready\n$`).MatchString(out)
 	})
 	tools := t.TempDir() // a logger of its own
@@ -214,4 +214,62 @@ func TestExamples(t *testing.T) {
 		r.err != "ifconfig: carp0: Operation timed out\nhand-over: nobody takes carp0 over\n" {
 		t.Errorf("hand-over: %v, %+v", err, r)
 	}
+}
+
+// A demotion is held as long as a command runs, through engines and kernelsims, and is gone however the end comes.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a := l.host("a")
+	holders := func() string { return a.do("ifconfig-carp -g carp -v").out }
+	const without, with = "carp: carp demote count 0\n", "carp: carp demote count 20\n\tbackup 20\n"
+	hold := func() *exec.Cmd {
+		c := a.command("ifconfig-carp", "-g", "carp", "-h", "backup", "carpdemote", "20", "while", "sleep", "60")
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL); c.Wait() })
+		l.within(10*time.Second, "it is held", func() bool { return holders() == with })
+		return c
+	}
+	c := hold()
+	if r := a.do("ifconfig-carp -g carp -h backup carpdemote 5 while true"); r.code != 1 || r.err != "ifconfig: carp: SIOCSIFGATTR: Device busy\n" {
+		t.Errorf("%+v", r)
+	}
+	syscall.Kill(c.Process.Pid, syscall.SIGKILL)
+	l.within(5*time.Second, "kill -9 of who holds takes it back", func() bool { return holders() == without })
+
+	c = hold()
+	for _, pid := range childrenOf(c.Process.Pid) {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if c.Wait(); c.ProcessState.ExitCode() != 128+9 {
+		t.Errorf("kill -9 of the command: exit %d", c.ProcessState.ExitCode())
+	}
+	if got := holders(); got != without {
+		t.Errorf("kill -9 of the command leaves\n%s", got)
+	}
+
+	c = hold()
+	engine := a.engine()
+	syscall.Kill(engine, syscall.SIGKILL)
+	l.within(10*time.Second, "another engine comes", func() bool { return a.engine() != engine })
+	for n := 0; n < 20; n++ {
+		if got := a.must("ifconfig-carp -g carp -v"); got != with {
+			t.Fatalf("with another engine it is\n%s", got)
+		}
+	}
+	a.stop()
+	a.start()
+	a.serves()
+	if got := holders(); got != with {
+		t.Errorf("with another kernelsim it is\n%s", got)
+	}
+	syscall.Kill(c.Process.Pid, syscall.SIGTERM) // goes on to the command
+	if c.Wait(); c.ProcessState.ExitCode() != 128+15 {
+		t.Errorf("SIGTERM: exit %d", c.ProcessState.ExitCode())
+	}
+	// It may have come before the other kernelsim was asked, which then keeps it for 10 seconds.
+	l.within(20*time.Second, "the end takes it back", func() bool { return holders() == without })
 }

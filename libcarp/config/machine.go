@@ -18,7 +18,8 @@ const ManualHolder = "manual"
 // engine's own causes are not in here: it derives them from what it sees.
 type Group struct {
 	Name     string
-	Holders  map[string]int // holder → demotion, never 0
+	Holders  map[string]int  // holder → demotion, never 0
+	Tied     map[string]bool // those that last as long as a connection
 	Requests []string
 }
 
@@ -36,8 +37,26 @@ func (g *Group) clone() *Group {
 	if c.Holders == nil {
 		c.Holders = map[string]int{}
 	}
+	c.Tied = maps.Clone(g.Tied)
 	c.Requests = slices.Clone(g.Requests)
 	return &c
+}
+
+// set gives a holder what it has from now on, and for good.
+func (g *Group) set(holder string, n int) {
+	g.Holders[holder] = n
+	if n == 0 {
+		delete(g.Holders, holder)
+	}
+	delete(g.Tied, holder)
+}
+
+// tie makes a holder last as long as a connection.
+func (g *Group) tie(holder string) {
+	if g.Tied == nil {
+		g.Tied = map[string]bool{}
+	}
+	g.Tied[holder] = true
 }
 
 // A Machine is the whole configuration of one kernelsim.
@@ -280,20 +299,24 @@ func (m *Machine) planGroup(ch Change, env Env) (Plan, error) {
 		own = env.Demotion(ch.Name)
 	}
 	for n, c := range ch.Clauses {
-		by := c.N
-		switch c.Word {
-		case Demote:
-		case Undemote:
-			by = -c.N
+		switch {
+		case c.Word == Demote:
+			g.set(ManualHolder, g.Holders[ManualHolder]+c.N)
+		case c.Word == Undemote && c.N <= g.Holders[ManualHolder]:
+			g.set(ManualHolder, g.Holders[ManualHolder]-c.N)
+		case c.Word == Holder && IsName(c.Text):
+			g.set(c.Text, c.N)
+		case c.Word == Tied && g.Holders[c.Text] > 0:
+			g.tie(c.Text)
+		case c.Word == Untie:
+			if g.Tied[c.Text] {
+				g.set(c.Text, 0)
+			}
 		default:
 			return Plan{}, &Error{Errno: EINVAL, Clause: n}
 		}
-		g.Holders[ManualHolder] += by
-		if g.Holders[ManualHolder] < 0 || g.Demotion()+own > DemoteMax {
+		if c.Word != Undemote && c.Word != Untie && g.Demotion()+own > DemoteMax {
 			return Plan{}, &Error{Errno: EINVAL, Clause: n}
-		}
-		if g.Holders[ManualHolder] == 0 {
-			delete(g.Holders, ManualHolder)
 		}
 	}
 	g.Requests = remember(g.Requests, ch.ID)

@@ -137,6 +137,9 @@ func (m *Machine) GroupClauses() []Clause {
 		cs = append(cs, Clause{Word: InGroup, Text: name})
 		for _, h := range sortedKeys(g.Holders) {
 			cs = append(cs, Clause{Word: Holder, Text: h, N: g.Holders[h]})
+			if g.Tied[h] {
+				cs = append(cs, Clause{Word: Tied, Text: h})
+			}
 		}
 		for _, id := range g.Requests {
 			cs = append(cs, Clause{Word: Request, Text: id})
@@ -156,6 +159,8 @@ func (m *Machine) LoadGroups(cs []Clause) error {
 			groups[c.Text] = g
 		case g != nil && c.Word == Holder && c.N > 0:
 			g.Holders[c.Text] = c.N
+		case g != nil && c.Word == Tied && g.Holders[c.Text] > 0:
+			g.tie(c.Text)
 		case g != nil && c.Word == Request:
 			g.Requests = append(g.Requests, c.Text)
 		default:

@@ -45,7 +45,9 @@ const (
 	SetSysctl
 	Order
 	Request
-	Holder
+	Holder // what one holder of a group's demotion has
+	Tied   // that it lasts as long as a connection
+	Untie  // take it away, if it does
 )
 
 // kinds of arguments
@@ -103,6 +105,8 @@ var words = []wordInfo{
 	{Order, "order", number, 0, 1<<31 - 1},
 	{Request, "request", name, 0, 0},
 	{Holder, "holder", number, 0, 1 << 16},
+	{Tied, "tied", name, 0, 0},
+	{Untie, "untie", name, 0, 0},
 }
 
 // other spellings of the same words (ifconfig.c: cmds[])

@@ -184,7 +184,7 @@ func (e *Engine) configure(now Instant, p *config.Plan) {
 		}
 	case config.ForGroup:
 		e.recount()
-		if slices.ContainsFunc(p.Change.Clauses, func(c config.Clause) bool { return c.Word == config.Demote }) {
+		if slices.ContainsFunc(p.Change.Clauses, func(c config.Clause) bool { return c.Word == config.Demote || c.Word == config.Holder }) {
 			e.advertiseDemotion(p.Change.Name, now)
 		}
 		e.emit(&PublishGroups{})

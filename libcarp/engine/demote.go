@@ -41,6 +41,25 @@ func (e *Engine) GroupDemotion(group string) int {
 	return min(sum, config.DemoteMax)
 }
 
+// Causes returns the engine's own holders of a group's demotion, as displays name them.
+func (e *Engine) Causes(group string) map[string]int {
+	held := map[string]int{}
+	for _, c := range e.ordered {
+		if !c.inGroup(group) {
+			continue
+		}
+		if c.suppressed {
+			held["carpdev"]++
+		}
+		for _, o := range c.out {
+			if o.failing {
+				held["snderrors"]++
+			}
+		}
+	}
+	return held
+}
+
 // recount computes every carp's demotion anew: the sum over its groups, or what it causes itself where that is nothing; at most 255. Whatever changes a
 // cause calls it: hundreds of carps at once where a carpdev loses its link.
 func (e *Engine) recount() {

@@ -39,6 +39,10 @@ func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn) (exit int, ok
 		if do = parseVerbose(args, c); do == nil {
 			return 0, false
 		}
+	case "-g":
+		if do, err = parseHolders(args); do == nil && err == nil {
+			return 0, false
+		}
 	case "-W":
 		do, err = parseFollow(args)
 	default:
@@ -52,7 +56,7 @@ func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn) (exit int, ok
 	switch {
 	case err == nil:
 		return 0, true
-	case errors.As(err, new(noInterface)):
+	case errors.As(err, new(noInterface)), errors.Is(err, errUsage):
 		fmt.Fprintln(stderr, err)
 	case errors.As(err, &code):
 		if code.text != "" {

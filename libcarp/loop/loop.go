@@ -100,6 +100,7 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 	l.last = l.Store.LastEvents()
 	l.Store.OnEvent(server.PublishEvent)
 	l.begins(ctx)
+	l.tellTied()
 	l.hands.ask(func() {
 		server.Start()
 		serving()

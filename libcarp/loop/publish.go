@@ -71,8 +71,26 @@ func (l *Loop) publishGroups() {
 	for _, name := range l.engine.Machine().GroupNames() {
 		demotion[name] = l.engine.GroupDemotion(name)
 	}
-	l.server.PublishGroups(demotion)
-	l.Store.Status("groups", statedir.FormatGroups(demotion))
+	holders := statedir.HoldersOf(l.engine.Machine())
+	for name := range demotion {
+		if holders[name] == nil {
+			holders[name] = map[string]int{}
+		}
+		for cause, n := range l.engine.Causes(name) {
+			holders[name][cause] += n
+		}
+	}
+	l.server.PublishGroups(demotion, holders)
+	l.Store.Status("groups", statedir.FormatGroups(demotion, holders))
+}
+
+// tellTied names the holders that an engine before has tied to connections.
+func (l *Loop) tellTied() {
+	for name, g := range l.engine.Machine().Groups {
+		for holder := range g.Tied {
+			l.server.Tied(name, holder)
+		}
+	}
 }
 
 func (l *Loop) publishSysctl() {

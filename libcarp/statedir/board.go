@@ -15,6 +15,7 @@ type board struct {
 	mu         sync.Mutex
 	interfaces map[string]Status
 	groups     map[string]int
+	holders    Holders
 	sysctl     config.Sysctl
 	stats      config.Stats
 	carpStats  map[string]config.Stats
@@ -117,6 +118,7 @@ func (b *board) show(object, name string) ([]byte, error) {
 			all = append(all, st)
 		}
 	}
+	holders := b.holders
 	groups, sysctl, stats, carpStats := b.groups, b.sysctl, b.stats, b.carpStats
 	b.mu.Unlock()
 
@@ -134,7 +136,7 @@ func (b *board) show(object, name string) ([]byte, error) {
 		}
 		return text, nil
 	case objGroups:
-		return FormatGroups(groups), nil
+		return FormatGroups(groups, holders), nil
 	case objSysctl:
 		return FormatSysctl(sysctl), nil
 	default:

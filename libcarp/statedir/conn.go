@@ -155,8 +155,57 @@ func (s *Server) answer(c *net.UnixConn, uid int, text string) ([]byte, Reply) {
 	case verbWait:
 		payload, err := s.wait(c, r)
 		return payload, Reply{Err: err}
+	case verbHold:
+		return nil, s.hold(c, uid, r)
 	default:
 		return nil, s.handler.Change(Request{Change: r.change, Check: r.verb == verbCheck, Root: uid == 0})
+	}
+}
+
+// hold gives a holder of a group's demotion what it asks for, as long as the client stays; a line "held" tells him that it is in force. When the engine
+// ends first, he asks the next one, which keeps it for him that long.
+func (s *Server) hold(c *net.UnixConn, uid int, r *request) Reply {
+	t := tie{r.change.Name, r.change.Clauses[0].Text}
+	if err := s.claim(t); err != nil {
+		return Reply{Err: err}
+	}
+	defer s.disclaim(t)
+	change := r.change
+	change.Clauses = append(change.Clauses, config.Clause{Word: config.Tied, Text: t.holder})
+	if reply := s.handler.Change(Request{Change: change, Root: uid == 0}); reply.Err != nil {
+		return reply
+	}
+	c.SetWriteDeadline(time.Now().Add(clientPatience))
+	if _, err := c.Write([]byte(held)); err == nil {
+		if !s.stays(c) {
+			return Reply{Err: ErrEnding}
+		}
+	}
+	s.untie(t)
+	return Reply{Err: ErrEnding}
+}
+
+// held is what a client hears that holds something.
+const held = "held\n"
+
+// stays returns when the client has gone, or with false when the engine ends.
+func (s *Server) stays(c *net.UnixConn) bool {
+	c.SetReadDeadline(time.Time{})
+	gone := make(chan struct{})
+	go func() { // ends with the connection at the latest
+		c.Read(make([]byte, 1))
+		close(gone)
+	}()
+	select {
+	case <-s.ending:
+		return false
+	case <-gone:
+		select {
+		case <-s.ending: // which cut his time
+			return false
+		default:
+			return true
+		}
 	}
 }
 

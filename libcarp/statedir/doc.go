@@ -45,6 +45,7 @@
 //	carp 1 show stats
 //	carp 1 wait interface NAME
 //	carp 1 wait event NUMBER
+//	carp 1 hold group NAME           a holder of its demotion, as long as the client stays
 //
 // where 1 is the version of the protocol. Then come, in any order,
 //

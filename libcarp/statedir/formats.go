@@ -17,7 +17,7 @@ const (
 )
 
 // FormatGroups prints the demotion of each group as the content of status/groups.
-func FormatGroups(demotion map[string]int) []byte {
+func FormatGroups(demotion map[string]int, holders Holders) []byte {
 	names := make([]string, 0, len(demotion))
 	for name := range demotion {
 		names = append(names, name)
@@ -27,6 +27,9 @@ func FormatGroups(demotion map[string]int) []byte {
 	fmt.Fprintln(&b, GroupsTag)
 	for _, name := range names {
 		fmt.Fprintf(&b, "demote %s %d\n", name, demotion[name])
+		for _, h := range holders.Of(name) {
+			fmt.Fprintf(&b, "holder %s %s %d\n", name, h, holders[name][h])
+		}
 	}
 	return b.Bytes()
 }

@@ -89,7 +89,7 @@ func (d Dir) write(m *config.Machine, kind config.Kind, name string) error {
 				demotion[name] = g.Demotion()
 			}
 		}
-		want, status = config.FormatWant(m.GroupClauses()), FormatGroups(demotion)
+		want, status = config.FormatWant(m.GroupClauses()), FormatGroups(demotion, HoldersOf(m))
 	case kind == config.ForSysctl:
 		want, status = config.FormatWant(m.SysctlClauses()), FormatSysctl(m.Sysctl)
 	case i != nil:

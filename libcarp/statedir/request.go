@@ -23,6 +23,7 @@ const (
 	verbCheck  verb = "check"
 	verbShow   verb = "show"
 	verbWait   verb = "wait"
+	verbHold   verb = "hold"
 )
 
 // What a request can be about.
@@ -136,13 +137,16 @@ func parseRequest(text string) (*request, error) {
 		}
 		r.change.Clauses = append(r.change.Clauses, c)
 	}
+	if r.verb == verbHold && (len(r.change.Clauses) != 1 || r.change.Clauses[0].Word != config.Holder || r.change.Clauses[0].N == 0) {
+		return nil, bad("hold: one holder, and what it has")
+	}
 	return r, nil
 }
 
 // ofWant reports whether a word is one that only want/ files have: what it says is for the server to know.
 func ofWant(w config.Word) bool {
 	switch w {
-	case config.Order, config.Request, config.Holder:
+	case config.Order, config.Request, config.Tied, config.Untie:
 		return true
 	}
 	return false
@@ -169,6 +173,10 @@ func parseFirst(line string) (*request, error) {
 	switch r.verb {
 	case verbChange, verbCheck:
 		takes, err = r.aboutChange()
+	case verbHold:
+		if takes, err = r.aboutChange(); r.object != objGroup {
+			err = bad("hold: unknown object")
+		}
 	case verbShow:
 		takes, err = r.aboutShow()
 	case verbWait:

@@ -57,7 +57,7 @@ func TestBadRequests(t *testing.T) {
 		"carp 1 change interface carp0\nup\nhuh":     {Errno: config.EINVAL, Clause: 1},
 		"carp 1 change interface carp0\nup\norder 1": {Errno: config.EINVAL, Clause: 1}, // of want/ alone
 		"carp 1 change interface carp0\nrequest a":   {Errno: config.EINVAL},
-		"carp 1 change group carp\nholder boot 1":    {Errno: config.EINVAL},
+		"carp 1 change group carp\ntied boot":        {Errno: config.EINVAL},
 		"carp 1 change interface carp0\nvhid 256":    {Errno: config.EINVAL},
 		"carp 1 change interface carp0\nup\nid ab":   {Errno: config.EINVAL, Clause: 1}, // too late
 		"carp 1 change interface \"carp0":            {Errno: config.EINVAL},

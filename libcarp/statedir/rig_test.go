@@ -86,7 +86,7 @@ func (l *tinyLoop) publish() {
 	for name, g := range l.machine.Groups {
 		demotion[name] = g.Demotion()
 	}
-	l.server.PublishGroups(demotion)
+	l.server.PublishGroups(demotion, HoldersOf(l.machine))
 	l.server.PublishSysctl(l.machine.Sysctl)
 }
 

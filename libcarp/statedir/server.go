@@ -38,6 +38,7 @@ type Server struct {
 	closing sync.Once
 	mu      sync.Mutex
 	conns   map[*net.UnixConn]int // with their users
+	ties    map[tie]bool          // that have a client
 	ending  chan struct{}
 	work    sync.WaitGroup
 }
@@ -47,7 +48,7 @@ type Server struct {
 func NewServer(l *net.UnixListener, h Handler) *Server {
 	return &Server{
 		listener: l, handler: h, board: newBoard(), net: networkID(), peer: peerUID,
-		conns: map[*net.UnixConn]int{}, ending: make(chan struct{}),
+		conns: map[*net.UnixConn]int{}, ties: map[tie]bool{}, ending: make(chan struct{}),
 	}
 }
 
@@ -93,11 +94,11 @@ func (s *Server) PublishInterface(st Status) { s.board.publishInterface(st) }
 // RemoveInterface shows an interface no more.
 func (s *Server) RemoveInterface(name string) { s.board.removeInterface(name) }
 
-// PublishGroups shows the demotion of each group. The map may not change afterwards.
-func (s *Server) PublishGroups(demotion map[string]int) {
+// PublishGroups shows the demotion of each group, and who holds it. The maps may not change afterwards.
+func (s *Server) PublishGroups(demotion map[string]int, holders Holders) {
 	s.board.mu.Lock()
 	defer s.board.mu.Unlock()
-	s.board.groups = demotion
+	s.board.groups, s.board.holders = demotion, holders
 }
 
 // PublishSysctl shows the variables.

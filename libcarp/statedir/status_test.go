@@ -62,7 +62,7 @@ func TestParseStatuses(t *testing.T) {
 
 func TestGroupsAndSysctlAreReadBack(t *testing.T) {
 	groups := map[string]int{"carp": 128, "egress": 0}
-	if got, err := ParseGroups(FormatGroups(groups)); err != nil || !reflect.DeepEqual(got, groups) {
+	if got, err := ParseGroups(FormatGroups(groups, nil)); err != nil || !reflect.DeepEqual(got, groups) {
 		t.Errorf("%v, %v", got, err)
 	}
 	s := config.Sysctl{Allow: 0, Preempt: -5, Log: 7}

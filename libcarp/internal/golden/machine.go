@@ -120,7 +120,7 @@ func (m *machine) publish() {
 			demotion[name] = g.Demotion()
 		}
 	}
-	m.server.PublishGroups(demotion)
+	m.server.PublishGroups(demotion, statedir.HoldersOf(m.conf))
 	m.server.PublishSysctl(m.conf.Sysctl)
 	m.server.PublishStats(m.stats)
 	m.server.PublishCarpStats(m.carpStats)

@@ -1,0 +1,90 @@
+package statedir
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"carp/libcarp/config"
+)
+
+// holds waits until the group carp has that holder, or none.
+func holds(t *testing.T, d Dir, name string, n int) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		h, _, err := d.Holders()
+		if err == nil && h["carp"][name] == n {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%v, %v; want %s %d", h, err, name, n)
+		}
+	}
+}
+
+func TestHold(t *testing.T) {
+	d := newDir(t)
+	if _, err := d.Hold("carp", "backup", 20); !errors.Is(err, config.EAGAIN) {
+		t.Errorf("without kernelsim: %v", err)
+	}
+	stop, _ := start(t, d)
+	defer stop()
+	h, err := d.Hold("carp", "backup", 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, d, "backup", 20)
+	if _, err := d.Hold("carp", "backup", 30); !errors.Is(err, config.EBUSY) {
+		t.Errorf("a second one: %v", err)
+	}
+	if _, err := d.Hold("web", "backup", 1); !errors.Is(err, config.ENOENT) {
+		t.Errorf("no such group: %v", err)
+	}
+	h.Release()
+	if got, _, err := d.Holders(); err != nil || got["carp"]["backup"] != 0 {
+		t.Errorf("after Release: %v, %v", got, err)
+	}
+	again, err := d.Hold("carp", "backup", 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.mu.Lock()
+	again.conn.Close() // as when the process is killed; but this one lives, and asks again
+	again.mu.Unlock()
+	time.Sleep(20 * time.Millisecond)
+	holds(t, d, "backup", 30)
+	again.Release()
+	holds(t, d, "backup", 0)
+}
+
+// What an engine before has tied is kept for a while, and then only for whom claims it.
+func TestTied(t *testing.T) {
+	set(t, &tiedPatience, 300*time.Millisecond)
+	d := newDir(t)
+	stop, l := start(t, d)
+	defer stop()
+	for _, name := range []string{"lost", "claimed", "set"} {
+		change := config.Change{Kind: config.ForGroup, Name: "carp", Clauses: []config.Clause{
+			{Word: config.Holder, Text: name, N: 5}, {Word: config.Tied, Text: name},
+		}}
+		if r := l.Change(Request{Change: change, Root: true}); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		l.server.Tied("carp", name)
+	}
+	h, err := d.Hold("carp", "claimed", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	for n := 0; n < 2; n++ { // the second one does nothing
+		ch := config.Change{Kind: config.ForGroup, Name: "carp", Clauses: []config.Clause{{Word: config.Holder, Text: "set", N: 7}}}
+		if _, err := d.Change(ch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds(t, d, "lost", 0)
+	time.Sleep(100 * time.Millisecond)
+	holds(t, d, "claimed", 5)
+	holds(t, d, "set", 7)
+}
