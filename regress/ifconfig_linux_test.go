@@ -226,3 +226,36 @@ func inside(t *testing.T, ns string, f func()) {
 	defer unix.Setns(home, unix.CLONE_NEWNET)
 	f()
 }
+
+// The examples of ifconfig-carp(8) about files and the host's own interfaces, as they stand there.
+func TestExamplesOfOthers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a := l.host("a")
+	key := filepath.Join(l.dir, "carp.key")
+	if err := os.WriteFile(key, []byte("mekmitasdigoat\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.ip(a.ns, "link", "add", "eth1", "type", "veth", "peer", "name", "eth2")
+	l.ip(a.ns, "route", "add", "default", "via", "192.168.1.254")
+	page, err := os.ReadFile("../man/ifconfig-carp.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "\nWith the pass phrase from a file")
+	rest, _, ok := strings.Cut(rest, "\nWithout multicast")
+	lines, out := 0, ""
+	for _, line := range strings.Split(rest, "\n") {
+		if command, is := strings.CutPrefix(strings.Replace(line, "$ ", "# ", 1), "# "); is {
+			out = a.must(strings.ReplaceAll(command, "/etc/carp.key", key))
+			lines++
+		}
+	}
+	if !ok || lines != 6 || !strings.HasPrefix(out, "eth0: ") || !strings.Contains(out, "\tdescription: uplink\n") ||
+		!strings.Contains(out, "\tgroups: egress\n") || !strings.Contains(out, "\tinet 192.168.1.2 netmask 0xffffff00 broadcast 192.168.1.255\n") {
+		t.Errorf("%d commands, the last of which prints\n%s", lines, out)
+	}
+	if out := a.must("ifconfig-carp bridge0"); !strings.Contains(out, "\teth1 flags=3<LEARNING,DISCOVER>\n") {
+		t.Error(out)
+	}
+}
