@@ -114,6 +114,13 @@ func TestBridgeAndPairs(t *testing.T) {
 	a.must("ifconfig-carp pair2 up")
 	a.must("ifconfig-carp bridge0 add pair2")
 	l.within(5*time.Second, "a packet through the bridge", func() bool { return a.do("ping -c1 -W1 -q 10.1.2.4").code == 0 })
+	// An IPv6 address takes no other one's place, and they are shown in the order in which they came, once they are no duplicates.
+	a.must("ifconfig-carp pair2 inet6 2001:db8:5::1/56")
+	a.must("ifconfig-carp pair2 inet6 2001:db8:5::2 pltime 1000 vltime 1000000")
+	l.within(5*time.Second, "two IPv6 addresses", func() bool {
+		out := a.must("ifconfig-carp pair2 inet6")
+		return strings.Contains(out, "\tinet6 2001:db8:5::1 prefixlen 56\n\tinet6 2001:db8:5::2 prefixlen 64 pltime ")
+	})
 	a.must("ifconfig-carp bridge0 del pair2")
 	if r := a.do("ifconfig-carp bridge0 del pair2"); r.code != 1 || r.err != "ifconfig: bridge0: pair2: No such file or directory\n" {
 		t.Errorf("exit %d, %q", r.code, r.err)
