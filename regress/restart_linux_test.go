@@ -122,12 +122,14 @@ func TestEngineGoesOn(t *testing.T) {
 			words    string
 			interval time.Duration
 			trials   int
+			args     []string
 		}{
-			{1, fast, time.Second * 25 / 256, trials(3, 20)},
-			{1, "advbase 1 advskew 0", time.Second, trials(1, 20)},
-			{255, "advbase 1 advskew 0", time.Second, trials(1, 20)},
+			{1, fast, time.Second * 25 / 256, trials(3, 20), nil},
+			{1, "advbase 1 advskew 0", time.Second, trials(1, 20), nil},
+			{255, "advbase 1 advskew 0", time.Second, trials(1, 20), nil},
+			{1, fast, time.Second * 25 / 256, trials(1, 20), []string{"-g"}},
 		} {
-			t.Run(fmt.Sprintf("%s, %d, %s", ch.name, c.carps, c.words), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, %d, %s %s", ch.name, c.carps, c.words, strings.Join(c.args, " ")), func(t *testing.T) {
 				l := newLab(t)
 				client := l.machine("client")
 				capture := client.capture()
@@ -142,7 +144,7 @@ func TestEngineGoesOn(t *testing.T) {
 						}
 						i.Addrs = []netip.Prefix{netip.PrefixFrom(mustAddr(fmt.Sprintf("192.168.2.%d", number+1)), 32)}
 					})
-					m.start()
+					m.start(c.args...)
 					t.Cleanup(m.crash)
 					l.within(20*time.Second, m.name+" serves", func() bool { return m.do("sysctl-carp net.inet.carp.log").err == "" })
 					if m == a {
@@ -196,18 +198,22 @@ func tail(log string) string { return log[max(len(log)-3000, 0):] }
 
 // An engine that is killed twice within a minute: the supervisor bows out in its place, and the other host is master at once.
 func TestEngineDiesTwice(t *testing.T) {
-	for _, words := range []string{fast, "advbase 1 advskew 0"} {
+	for _, with := range []struct {
+		words string
+		args  []string
+	}{{fast, nil}, {"advbase 1 advskew 0", nil}, {fast, []string{"-g"}}} {
+		words := with.words + " " + strings.Join(with.args, " ")
 		l := newLab(t)
 		client := l.machine("client")
 		c := client.capture()
 		a, b := l.machine("a"), l.host("b")
 		a.testing(time.Second)
-		a.start()
+		a.start(with.args...)
 		a.serves()
 		t.Cleanup(a.crash)
-		a.must("ifconfig-carp carp0 vhid 1 " + words + " 192.168.1.10")
+		a.must("ifconfig-carp carp0 vhid 1 " + with.words + " 192.168.1.10")
 		a.becomes("master", 10*time.Second)
-		b.must("ifconfig-carp carp0 vhid 1 " + words + " 192.168.1.10")
+		b.must("ifconfig-carp carp0 vhid 1 " + with.words + " 192.168.1.10")
 		left := &series{name: "killed twice, " + words + ": the bow-out"}
 		taken := &series{name: "killed twice, " + words + ": the other is master"}
 		for len(left.late) < trials(3, 20) && left.repeated < 60 {
@@ -236,6 +242,9 @@ func TestEngineDiesTwice(t *testing.T) {
 		limit := 20 * time.Millisecond // on a machine that does much else
 		if long {
 			limit = 5 * time.Millisecond
+		}
+		if with.args != nil { // setting a link down takes the kernel its time
+			limit = 60 * time.Millisecond
 		}
 		left.judge(t, limit, 100*time.Millisecond)
 		taken.judge(t, 2*limit, 200*time.Millisecond)
