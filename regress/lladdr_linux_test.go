@@ -316,6 +316,11 @@ func TestOwnMACChanges(t *testing.T) {
 		client.at(a)
 		l.within(time.Second, "lladdr follows", func() bool { return strings.Contains(a.must("ifconfig-carp carp0"), "lladdr "+mac+"\n") })
 	}
+	// A peer with the virtual MAC has heard it all the time.
+	b.becomes("backup", time.Second)
+	if log := a.readLog() + b.readLog(); strings.Contains(log, "incorrect hash") {
+		t.Errorf("they do not understand each other: %s", log)
+	}
 	if n := strings.Count(a.readLog(), "is an address of eth0 itself"); n != 0 {
 		t.Errorf("it takes its own for another's: %s", a.readLog())
 	}
