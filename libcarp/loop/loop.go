@@ -2,7 +2,9 @@ package loop
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"carp/libcarp/config"
@@ -55,7 +57,7 @@ type Loop struct {
 	waiting []*request
 	failure error           // of the current change
 	undoing bool            // it was refused: what fails from now on is news
-	broken  map[string]bool // carps whose link could not be made
+	broken  map[string]bool // carps whose link could not be made, and whether that was said
 	gen     int
 	last    map[string]statedir.Event // of each carp
 	ending  bool                      // no link is made or changed any more
@@ -242,14 +244,14 @@ func (l *Loop) link(f engine.Effect) {
 	case *engine.Remove:
 		l.endLease(f.Carp)
 		l.hands.ask(func() {
-			if err := l.hands.remove(f.Carp); err != nil {
+			if err := l.hands.remove(f.Carp); err != nil && !carpdevGone(err) {
 				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
 			}
 		})
 	case *engine.Claim:
 		c := *f // the effect is valid until the next step
 		l.hands.ask(func() {
-			if err := l.Host.Claim(c.Carpdev, c.VHID, c.Addr); err != nil {
+			if err := l.Host.Claim(c.Carpdev, c.VHID, c.Addr); err != nil && !carpdevGone(err) {
 				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", c.Carp, err)) })
 			}
 		})
@@ -257,7 +259,7 @@ func (l *Loop) link(f engine.Effect) {
 		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Master: true}
 		l.hands.ask(func() {
 			err := l.hands.announce(c, f.Addrs)
-			if err == nil {
+			if err == nil || carpdevGone(err) {
 				return
 			}
 			l.post(func() {
@@ -281,7 +283,8 @@ func (l *Loop) send(f *engine.SendAdvert) {
 	if f.BowOut {
 		a.Packet = append([]byte(nil), a.Packet...)
 		l.hands.ask(func() {
-			if err := l.Host.Send(a); err != nil {
+			err := l.Host.Send(a)
+			if err != nil && !carpdevGone(err) {
 				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: bow-out: %v", f.Carp, err)) })
 			}
 		})
@@ -318,11 +321,18 @@ func (l *Loop) ensured(name string, err error) {
 	case !failed:
 		delete(l.broken, name)
 		l.repeatLease(name)
+	case carpdevGone(err):
+		l.broken[name] = false
 	case !l.broken[name]:
 		l.Log(engine.Err, fmt.Sprintf("%s: %v", name, err))
 		l.broken[name] = true
 	}
 	l.step(&engine.LinkMade{Clock: l.wall(), Carp: name, Failed: failed})
+}
+
+// carpdevGone reports whether something failed because the carpdev has just gone, or gone down: the host is about to tell, and the state will say so.
+func carpdevGone(err error) bool {
+	return errors.Is(err, syscall.ENXIO) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENETDOWN)
 }
 
 // eachSecond tries again what failed, and writes the counters down.

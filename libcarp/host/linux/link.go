@@ -139,6 +139,10 @@ func (h *Host) setMaster(index int, c host.Carp) error {
 // make makes the link, or mends it. It is silent while its addresses change unless it was master before, and has everything before it is up.
 func (h *Host) make(c host.Carp) (int, error) {
 	parent, err := h.netlink.LinkByIndex(c.Carpdev)
+	var none netlink.LinkNotFoundError
+	if errors.As(err, &none) {
+		return 0, syscall.ENODEV
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -201,5 +202,24 @@ func (h *Host) interfaces(k *stock) ([]config.Link, error) {
 		links = append(links, c)
 	}
 	h.own.restore(shared, up)
+	h.followMTU(all)
 	return links, nil
+}
+
+// followMTU gives our links the MTU of their carpdevs. The kernel lets it shrink with that of the interface below, and never grow again.
+func (h *Host) followMTU(all []netlink.Link) {
+	of := map[int]int{}
+	for _, l := range all {
+		of[l.Attrs().Index] = l.Attrs().MTU
+	}
+	for _, l := range all {
+		a := l.Attrs()
+		mtu, ok := of[a.ParentIndex]
+		if !ok || a.NetNsID >= 0 || a.MTU == mtu || !h.ours(l) {
+			continue
+		}
+		if err := netlink.LinkSetMTU(l, mtu); err != nil && !errors.Is(err, syscall.ENODEV) {
+			h.logf("linux: %s: mtu %d: %v", a.Name, mtu, err)
+		}
+	}
 }
