@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"carp/libcarp/config"
 	"carp/libcarp/wire"
@@ -34,20 +35,36 @@ func (e *Engine) Link(name string) (config.Link, bool) {
 
 // Parent chooses the carpdev for an address: the first by index whose subnet holds it. None holds a link-local one, or all do.
 func (e *Engine) Parent(addr netip.Addr) (string, bool) {
+	if fits := e.fitting(addr); len(fits) > 0 {
+		return fits[0], true
+	}
+	return "", false
+}
+
+// fitting returns the interfaces that an address could have as its carpdev, by index.
+func (e *Engine) fitting(addr netip.Addr) (names []string) {
 	if addr.Is6() && addr.IsLinkLocalUnicast() {
-		return "", false
+		return nil
 	}
 	for _, l := range e.links {
 		if !l.Multicast || !l.Ethernet || l.Loopback {
 			continue
 		}
-		for _, p := range l.Addrs {
-			if p.Contains(addr) {
-				return l.Name, true
-			}
+		if slices.ContainsFunc(l.Addrs, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			names = append(names, l.Name)
 		}
 	}
-	return "", false
+	return names
+}
+
+// tellChosen says where an address has chosen a carpdev while others would have done as well: the administrator may have meant one of them.
+func (e *Engine) tellChosen(c *carp, addr netip.Addr) (told bool) {
+	others := slices.DeleteFunc(e.fitting(addr), func(name string) bool { return name == c.cfg.Carpdev })
+	if len(others) == 0 {
+		return false
+	}
+	e.logf(Crit, "%s: carpdev %s chosen for %s, not %s", c.cfg.Name, c.cfg.Carpdev, addr, strings.Join(others, ", "))
+	return true
 }
 
 // Active reports whether a carp is in another state than INIT.
@@ -179,6 +196,9 @@ func (e *Engine) configure(now Instant, p *config.Plan) {
 		if c := e.carps[p.Change.Name]; c != nil && p.Change.Has(config.Await) {
 			e.missing(c)
 		}
+		if chose(p) {
+			e.tellChosen(e.carps[p.Change.Name], p.Interface.Addrs[0].Addr())
+		}
 		if !slices.Equal(groups, e.machine.GroupNames()) {
 			e.emit(&PublishGroups{})
 		}
@@ -193,6 +213,12 @@ func (e *Engine) configure(now Instant, p *config.Plan) {
 			e.claimAnew(now)
 		}
 	}
+}
+
+// chose reports whether a plan has a carpdev that nobody has named.
+func chose(p *config.Plan) bool {
+	return p.Interface != nil && p.Interface.Carpdev != "" && len(p.Interface.Addrs) > 0 && (p.Before == nil || p.Before.Carpdev == "") &&
+		!slices.ContainsFunc(p.Change.Clauses, func(c config.Clause) bool { return c.Word == config.Carpdev })
 }
 
 // claimAnew: what demoted hosts claim has changed with net.inet.carp.demoteskew.
@@ -472,7 +498,9 @@ func (e *Engine) choose(c *carp) {
 			continue
 		}
 		c.cfg.Carpdev, c.digested = name, 0
-		e.logf(Warning, "%s: carpdev %s chosen for %s", c.cfg.Name, name, p.Addr())
+		if !e.tellChosen(c, p.Addr()) {
+			e.logf(Warning, "%s: carpdev %s chosen for %s", c.cfg.Name, name, p.Addr())
+		}
 		e.emit(&Persist{Carp: c.cfg.Name})
 		e.publish(c)
 		return
