@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -184,5 +185,55 @@ func TestCost(t *testing.T) {
 	t.Logf("an empty program %v, one for another address %v, a carp's with a fresh lease %v", nothing, miss, fresh)
 	if limit := nothing + 150*time.Nanosecond; miss > limit || fresh > limit {
 		t.Errorf("more than %v", limit)
+	}
+}
+
+// Routing costs the same with as many virtual hosts as a network has as with one: two hosts, measured in turn.
+func TestForwardingWithMany(t *testing.T) {
+	one, many := newLab(t), newLab(t)
+	const carps = 255
+	others := func(do func(n int)) {
+		for n := 1; n <= carps; n++ {
+			if n != 10 { // that is carp0's vhid
+				do(n)
+			}
+		}
+	}
+	others(func(n int) {
+		many.carp(fmt.Sprintf("carp%d", n), fmt.Sprintf("00:00:5e:00:01:%02x", n), fmt.Sprintf("192.168.2.%d/16", n))
+	})
+	for _, l := range []*lab{one, many} {
+		slots := []int{l.attach(vip4, vip6)}
+		if l == many {
+			l.in(l.host, func() {
+				others(func(n int) {
+					slots = append(slots, l.add(fmt.Sprintf("carp%d", n), fmt.Sprintf("192.168.2.%d", n)))
+				})
+			})
+		}
+		for _, slot := range slots {
+			l.gate.Renew(slot, now(t)+600*second)
+		}
+		l.ip(l.host, "neigh replace 10.0.0.77 lladdr 02:00:00:00:00:77 dev eth1 nud permanent")
+	}
+	rounds, length, limit := 16, 25*time.Millisecond, 0.7 // of a machine that does much else
+	if long {
+		rounds, length, limit = 200, 100*time.Millisecond, 0.95
+	}
+	for _, way := range []struct{ what, mac string }{{"the host's MAC", hostMAC}, {"the virtual MAC", virtualMAC}} {
+		var rates, perCPU [2][]float64
+		for round := range rounds {
+			for i := range 2 {
+				which := (i + round) % 2 // each comes first in turn
+				rate, cpu := []*lab{one, many}[which].forwarded(way.mac, length)
+				rates[which], perCPU[which] = append(rates[which], rate), append(perCPU[which], cpu)
+			}
+		}
+		wall, cpu := median(rates[1])/median(rates[0]), median(perCPU[1])/median(perCPU[0])
+		t.Logf("by %s, medians of %d rounds: %.0f packets/s with one virtual host, %.3f of that with %d; for each second of CPU %.3f", way.what, rounds,
+			median(rates[0]), wall, carps, cpu)
+		if max(wall, cpu) < limit {
+			t.Errorf("by %s: with %d virtual hosts %.3f of the packets, %.3f for each second of CPU", way.what, carps, wall, cpu)
+		}
 	}
 }
