@@ -98,11 +98,12 @@ func (s *supervisor) losePatience() {
 	s.refuse(fmt.Sprintf("not ready within %v", exchangeWithin))
 }
 
-// thisProgram returns the path that this process was started with: that of a new program, once one is installed there.
-func thisProgram() (string, error) {
-	path, err := exec.LookPath(os.Args[0])
+// programOf returns the path that a process with that argv[0] was started with: that of a new program, once one is installed there. Where argv[0] is no such path, it is that of
+// the file that runs.
+func programOf(argv0 string) (string, error) {
+	path, err := exec.LookPath(argv0)
 	if err != nil {
-		return "", err
+		return os.Executable()
 	}
 	return filepath.Abs(path)
 }

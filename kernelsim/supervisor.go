@@ -98,7 +98,7 @@ func (s *supervisor) run() (err error) {
 	s.service = newNotifier(os.Getenv)
 	s.events = make(chan event, 16)
 	s.again, s.tooLate, s.patience = stopped(), stopped(), stopped()
-	program, err := thisProgram()
+	program, err := programOf(os.Args[0])
 	if err != nil {
 		return err
 	}

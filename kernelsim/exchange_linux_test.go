@@ -43,3 +43,22 @@ func TestShare(t *testing.T) {
 		again.Close()
 	}
 }
+
+// The program is found by its path, by its name in PATH, and, started under another name, as the file that runs.
+func TestProgramOf(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "kernelsim")
+	if err := os.WriteFile(path, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for argv0, want := range map[string]string{path: path, "kernelsim": path, "another name": self} {
+		if got, err := programOf(argv0); err != nil || got != want {
+			t.Errorf("%q: %q, %v; want %q", argv0, got, err, want)
+		}
+	}
+}
