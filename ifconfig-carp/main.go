@@ -15,7 +15,7 @@ import (
 
 func main() {
 	args := ifconfig.TakeArgs(os.Args)
-	if exit, ok := ifconfig.Own(args[1:], os.Stdout, os.Stderr, libcarp.Open("")); ok {
+	if exit, ok := ifconfig.Own(args[1:], os.Stdout, os.Stderr, libcarp.Open(""), ordinary.Open()); ok {
 		os.Exit(exit)
 	}
 	os.Exit(ifconfig.Main(args[1:], os.Stdout, os.Stderr, service.New(libcarp.Open("")), names{}, ordinary.Open()))

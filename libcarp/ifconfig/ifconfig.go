@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"carp/libcarp"
@@ -95,12 +94,7 @@ func (p *program) run(cmd Command) error {
 
 // cloners names the kinds of interfaces that can be created.
 func (p *program) cloners() error {
-	classes := []string{"carp"}
-	if p.host != nil {
-		classes = append(classes, p.host.Classes()...)
-	}
-	slices.Sort(classes)
-	fmt.Fprintln(p.stdout, strings.Join(classes, " "))
+	fmt.Fprintln(p.stdout, strings.Join(p.classes(), " "))
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"carp/libcarp"
 	"carp/libcarp/config"
+	"carp/libcarp/host/ordinary"
 )
 
 // exitTimeout is the exit code of a wait that took too long.
@@ -25,14 +26,16 @@ func (e exitCode) Error() string { return e.text }
 type own func(p *program, c *libcarp.Conn) error
 
 // Own does what a command line asks for that OpenBSD's ifconfig does not have, and returns the exit code; ok is false when it is not such a one.
-// These are -w and -W, which wait and follow, and -v, which tells more.
-func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn) (exit int, ok bool) {
+// These are -w and -W, which wait and follow, -v, which tells more, -h for holders of a demotion, and -j.
+func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn, host ordinary.Host) (exit int, ok bool) {
 	if len(args) == 0 {
 		return 0, false
 	}
 	var do own
 	var err error
 	switch args[0] {
+	case "-j":
+		do, err = parseJSON(args, c, host)
 	case "-w":
 		do, err = parseWait(args)
 	case "-v":
@@ -48,7 +51,7 @@ func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn) (exit int, ok
 	default:
 		return 0, false
 	}
-	p := &program{stdout: stdout, stderr: stderr, carp: c}
+	p := &program{stdout: stdout, stderr: stderr, carp: c, host: host}
 	if err == nil {
 		err = do(p, c)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"carp/libcarp/config"
+	"carp/libcarp/host/ordinary"
 	"carp/libcarp/statedir"
 )
 
@@ -31,6 +33,29 @@ func TestPrintVerbose(t *testing.T) {
 	}
 	b.Reset()
 	if printVerbose(&b, statedir.Status{}); b.String() != "" {
+		t.Errorf("%s", b.String())
+	}
+}
+
+// An ordinary interface has the members of its display.
+func TestOrdinaryJSON(t *testing.T) {
+	var b strings.Builder
+	p := &program{stdout: &b}
+	i := ordinary.Interface{
+		Name: "vlan7", Index: 3, Flags: ordinary.Up | ordinary.Broadcast, MTU: 1496, Ethernet: true, Lladdr: config.VirtualMAC(9), Class: "vlan",
+		Parent: "eth0", VNetID: 7, Carrier: ordinary.Down, Media: "autoselect (1000baseT full-duplex)", Addrs: []ordinary.Addr{
+			{Prefix: netip.MustParsePrefix("10.0.0.1/24"), Broadcast: netip.MustParseAddr("10.0.0.255")},
+			{Prefix: netip.MustParsePrefix("fe80::1/64"), Marks: []string{"tentative"}},
+		},
+	}
+	if err := p.printJSON(ordinaryJSON(&i)); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"name":"vlan7","flags":["UP","BROADCAST"],"mtu":1496,"lladdr":"00:00:5e:00:01:09","index":3,"priority":0,"llprio":3,` +
+		`"parent":"eth0","vnetid":7,"groups":["vlan"],"media":"autoselect (1000baseT full-duplex)","status":"no carrier",` +
+		`"inet":[{"address":"10.0.0.1","prefixlen":24,"broadcast":"10.0.0.255"}],` +
+		`"inet6":[{"address":"fe80::1","prefixlen":64,"marks":["tentative"]}]}` + "\n"
+	if b.String() != want {
 		t.Errorf("%s", b.String())
 	}
 }
