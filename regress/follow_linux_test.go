@@ -96,6 +96,10 @@ func TestFollowAndWait(t *testing.T) {
 	syscall.Kill(engine, syscall.SIGKILL)
 	l.within(10*time.Second, "another engine comes", func() bool { return a.engine() != engine })
 	a.must("ifconfig-carp -w master -t 20 carp1")
+	engine = a.engine()
+	a.sim.Process.Signal(syscall.SIGHUP)
+	l.within(10*time.Second, "SIGHUP replaces the engine", func() bool { return a.engine() != engine })
+	a.must("ifconfig-carp -w master -t 20 carp1")
 	a.must("ifconfig-carp carp1 destroy")
 	for last := ""; !strings.HasSuffix(last, "carp1 MASTER INIT interface destroyed"); {
 		select { // how an engine is replaced is told elsewhere
