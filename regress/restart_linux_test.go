@@ -23,6 +23,7 @@ var testProgram = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	testPrograms = dir
 	path := filepath.Join(dir, "kernelsim")
 	c := exec.Command("go", "build", "-tags", "carptest", "-trimpath", "-buildvcs=false", "-o", path, "./kernelsim")
 	c.Dir = filepath.Dir(bin)
@@ -32,6 +33,8 @@ var testProgram = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+var testPrograms string // the directory of it, removed at the end
 
 // testing lets a machine run it.
 func (m *machine) testing(quiet time.Duration) {
