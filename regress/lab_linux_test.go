@@ -66,6 +66,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	os.RemoveAll(scratch)
+	os.RemoveAll(testPrograms) // of "": nothing
 	os.Exit(code)
 }
 
