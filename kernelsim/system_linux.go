@@ -122,7 +122,15 @@ func checkAll(dir statedir.Dir, w io.Writer) int {
 			}
 		}
 	}
-	for _, c := range append(linux.Checks(), linux.Check{What: "confinement of the engine process", Err: checkCell(), Spared: true}) {
+	names, untold := managersTold("/")
+	if len(names) == 0 {
+		names = []string{"none"}
+	}
+	more := []linux.Check{
+		{What: "confinement of the engine process", Err: checkCell(), Spared: true},
+		{What: "network manager (" + strings.Join(names, ", ") + ")", Err: untold, Spared: true},
+	}
+	for _, c := range append(linux.Checks(), more...) {
 		before := code
 		say(c.What, c.Err)
 		if c.Spared {
