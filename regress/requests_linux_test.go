@@ -292,7 +292,7 @@ func TestTwoKernelsims(t *testing.T) {
 	if r := a.do("kernelsim -n"); r.code != 0 || !strings.Contains(r.out, "\tnetwork manager (") || !strings.Contains(r.out, "ok\t") || strings.Contains(strings.ReplaceAll(r.out, "no\tnetwork manager", ""), "no\t") { // the host of this test may have one
 		t.Errorf("kernelsim -n: %+v", r)
 	}
-	if r := a.do("kernelsim -x"); r.code != 1 || r.err != "usage: kernelsim [-gnv] [-s dir]\n" {
+	if r := a.do("kernelsim -x"); r.code != 1 || r.err != "usage: kernelsim [-cegnv] [-s dir]\n" {
 		t.Errorf("kernelsim -x: %+v", r)
 	}
 }
