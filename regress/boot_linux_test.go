@@ -40,6 +40,7 @@ func bootScript(t *testing.T, dir string) string {
 
 // The boot script says and exits with what the LSB demands, and a pid file alone convinces it of nothing.
 func TestBootScript(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	m := l.machine("a")
 	dir := filepath.Join(l.dir, "boot")

@@ -9,6 +9,7 @@ import (
 
 // The link state of the carpdev: down makes INIT and demotes the host, so that its peer takes over the other carp as well; up makes BACKUP.
 func TestCarpdevLink(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, b := l.host("a"), l.host("b")
 	for _, m := range []*machine{a, b} { // a second leg, which stays up
@@ -74,6 +75,7 @@ func TestCarpdevLink(t *testing.T) {
 
 // A carpdev that is deleted under a master and made again brings the address back without a hand, also under another index.
 func TestCarpdevMadeAgain(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := l.host("a")
 	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
@@ -90,6 +92,7 @@ func TestCarpdevMadeAgain(t *testing.T) {
 
 // A renamed carpdev gets its sysctls back all the same.
 func TestRenamedCarpdev(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := l.host("a")
 	was := a.must("cat /proc/sys/net/ipv4/conf/eth0/arp_announce")
@@ -106,6 +109,7 @@ func TestRenamedCarpdev(t *testing.T) {
 
 // What is changed on a carpdev is put back, also when the engine was killed in between.
 func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := l.machine("a")
 	dump := func() string {

@@ -15,6 +15,7 @@ func (m *machine) demotion() string {
 // A master whose adverts fail is demoted, and gives way once it hears the one who takes over. As a backup it finds out by itself that it can send
 // again, without being asked, and then takes over by preemption as before (spec E.8).
 func TestSendErrors(t *testing.T) {
+	t.Parallel()
 	for _, f := range families[:3] {
 		t.Run(f.name, func(t *testing.T) {
 			l := newLab(t)
@@ -56,6 +57,7 @@ func TestSendErrors(t *testing.T) {
 
 // With net.inet.carp.allow=0 a host hears nobody, and says so to nobody: it is master beside the other until that ends (spec C.1).
 func TestAllow(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, b := l.pair(fast, "", "advskew 50")
 	a.becomes("master", 5*time.Second)
@@ -71,6 +73,7 @@ func TestAllow(t *testing.T) {
 
 // A vhid that a carp on the same carpdev has is refused, as OpenBSD refuses it; on another carpdev it is not.
 func TestDuplicateVHID(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := l.host("a")
 	l.ip(a.ns, "link", "add", "eth1", "type", "veth", "peer", "name", "eth1p")
@@ -88,6 +91,7 @@ func TestDuplicateVHID(t *testing.T) {
 
 // Every parameter changes while the pair runs, and the better one is master in the end.
 func TestChangesWhileRunning(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client := l.machine("client")
 	a, b := l.pair(fast, "", "advskew 50")

@@ -16,6 +16,7 @@ const fast = "advbase 0 advskew 25"
 
 // 1. Two kernelsims on a bridge elect one master; a client sees the virtual MAC alone.
 func TestElection(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client := l.machine("client")
 	c := client.capture()
@@ -74,6 +75,7 @@ func silentBackup(t *testing.T, client, m *machine) {
 }
 
 func TestBackupIsSilent(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a := l.machine("client"), l.host("a")
 	a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")
@@ -214,6 +216,7 @@ func TestBowOutIsFollowed(t *testing.T) {
 
 // 3. Without preempt the host that comes back stays BACKUP; with it the better one takes over at the next advert.
 func TestPreempt(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	c := l.machine("client").capture()
 	a, b := l.pair("advbase 0", "advskew 25", "advskew 50")
@@ -247,6 +250,7 @@ func TestPreempt(t *testing.T) {
 
 // 5. With different pass phrases both are master, both count, and both say whose hash is wrong.
 func TestWrongPassPhrase(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, b := l.pair(fast, "pass geheim", "pass secret")
 	a.becomes("master", 5*time.Second)
@@ -276,6 +280,7 @@ func TestWrongPassPhrase(t *testing.T) {
 
 // A backup that was stopped and goes on after its master-down time hears the master before it takes over.
 func TestStoppedBackup(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, b := l.pair(fast, "", "advskew 100")
 	a.becomes("master", 5*time.Second)
@@ -305,6 +310,7 @@ func TestStoppedBackup(t *testing.T) {
 
 // Two addresses are added on the backup, one after the other, before the master gets them: nobody moves.
 func TestAliasesOneByOne(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, b := l.pair(fast, "", "advskew 100")
 	a.becomes("master", 5*time.Second)

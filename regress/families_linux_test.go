@@ -61,6 +61,7 @@ func (m *machine) reaches(addr, mac string) {
 
 // FreeBSD's basic_v4 and basic_v6, and both at once: one master, which answers with the virtual MAC; a backup does not.
 func TestFamilies(t *testing.T) {
+	t.Parallel()
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			l := newLab(t)
@@ -117,6 +118,7 @@ func TestFamilies(t *testing.T) {
 
 // NetBSD's handovers: by halt and by the interface going down, with and without an address on the carpdev.
 func TestHandover(t *testing.T) {
+	t.Parallel()
 	for _, f := range families[:2] {
 		for _, how := range []string{"halt", "interface down"} {
 			for _, numbered := range []bool{true, false} {
@@ -157,6 +159,7 @@ func TestHandover(t *testing.T) {
 
 // FreeBSD's unicast_v4, unicast_v6 and unicast_ll_v6 on one link, beside a carp that uses the groups. Nothing of it is answered with an error.
 func TestUnicast(t *testing.T) {
+	t.Parallel()
 	for _, peer := range []struct {
 		family int // in families
 		words  func(m *machine) string
@@ -221,6 +224,7 @@ func TestUnicast(t *testing.T) {
 
 // Demotion moves the address without preempt, and its end moves it back with it.
 func TestDemotionAndItsEnd(t *testing.T) {
+	t.Parallel()
 	for _, f := range families[:3] {
 		t.Run(f.name, func(t *testing.T) {
 			l := newLab(t)
@@ -244,6 +248,7 @@ func TestDemotionAndItsEnd(t *testing.T) {
 
 // FreeBSD's switch: states by hand.
 func TestStatesByHand(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a := l.machine("client"), l.host("a")
 	a.carpWith("vhid 1 advskew 100", families[2].lines)
@@ -264,6 +269,7 @@ func TestStatesByHand(t *testing.T) {
 
 // FreeBSD's nd6_ns_source_mac: who is not master reaches nobody from the shared address, and clients' entries stay right.
 func TestFromSharedAddress(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.host("a"), l.host("b")
 	for _, m := range []*machine{a, b} {
@@ -286,6 +292,7 @@ func TestFromSharedAddress(t *testing.T) {
 
 // Aliases of both families come and go on a running pair, the backup first: nobody moves, only the new one is announced, the others answer on.
 func TestAliases(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.host("a"), l.host("b")
 	c := client.capture()
@@ -331,6 +338,7 @@ func TestAliases(t *testing.T) {
 
 // Two carps with one address, the 2003 form of balancing: it is answered while either is master.
 func TestSharedTwice(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.host("a"), l.host("b")
 	for _, m := range []*machine{a, b} {
@@ -360,6 +368,7 @@ func TestSharedTwice(t *testing.T) {
 
 // A VRRP router with our virtual MAC is named, once, and harms nobody.
 func TestVRRP(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a := l.machine("client"), l.host("a")
 	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
@@ -395,6 +404,7 @@ func TestVRRP(t *testing.T) {
 
 // A virtual host of the same number and pass phrase in a VLAN on the wire is another: its adverts, made by hand out of ours, are not even counted.
 func TestTagged(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.host("a"), l.host("b")
 	c := client.capture()
@@ -430,6 +440,7 @@ func TestTagged(t *testing.T) {
 
 // The carpdev is a macvlan: two masters hear each other, though the kernel gives their adverts to carp0 alone.
 func TestMacvlanHeals(t *testing.T) {
+	t.Parallel()
 	for _, f := range families[:2] {
 		t.Run(f.name, func(t *testing.T) {
 			l := newLab(t)
@@ -463,6 +474,7 @@ func TestMacvlanHeals(t *testing.T) {
 
 // A custom link-level address is the adverts' and the answers', and part of the hash.
 func TestLladdr(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.host("a"), l.host("b")
 	c := client.capture()
@@ -493,6 +505,7 @@ func TestLladdr(t *testing.T) {
 
 // A demoted master gives way to a real ucarp, which does not know demotion, with demoteskew=1 alone (wire.md, choice 2).
 func TestDemoteSkew(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	ours, peer := l.host("ours"), l.machine("ucarp")
 	ours.must("ifconfig-carp carp0 vhid 1 pass lablove advskew 0 192.168.1.10")
@@ -510,6 +523,7 @@ func TestDemoteSkew(t *testing.T) {
 
 // Demoting a group moves its members alone, each of two groups counts, and who leaves one is demoted by it no longer.
 func TestGroups(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a, b := l.host("a"), l.host("b")
 	for m, words := range map[*machine]string{a: fast, b: "advbase 0 advskew 50"} {
@@ -546,6 +560,7 @@ func TestGroups(t *testing.T) {
 // A running pair gets its first IPv6 address, another Ethernet address, unicast peers and many aliases, the backup first, and loses them again: clients
 // follow, and nobody moves but while only one of two has its peer.
 func TestChangesOfWhatIsShared(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client := l.machine("client")
 	a, b := l.pair("advbase 0", "advskew 50", "advskew 250") // slow enough for a busy machine

@@ -14,6 +14,7 @@ import (
 
 // A backup is silent with the gate and without; its link shows what it is, and the log says once that there is no gate.
 func TestGateAndFallback(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		args               []string
 		backup, master     string // of the link's flags
@@ -93,6 +94,7 @@ func (m *machine) everything() string {
 
 // Nothing is left behind by destroy, by SIGTERM, and by a start after both processes were killed and another end; a qdisc of somebody else stays.
 func TestNothingLeft(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{nil, {"-g"}} {
 		l := newLab(t)
 		a := l.machine("a")
@@ -152,6 +154,7 @@ func diff(before, after string) (out string) {
 
 // What a run with the gate has left is taken over by one without, and the other way round.
 func TestGateComesAndGoes(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	client, a := l.machine("client"), l.host("a")
 	a.must("ifconfig-carp carp0 vhid 1 advbase 0 advskew 25 192.168.1.10")
@@ -176,6 +179,7 @@ func TestGateComesAndGoes(t *testing.T) {
 
 // The gate is on new interfaces, and put back where somebody has taken it away.
 func TestGateIsMended(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := l.host("a")
 	a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")

@@ -25,6 +25,7 @@ func sh(t *testing.T, env []string, args ...string) result {
 
 // A Go that is too old, or none, is said in one line.
 func TestGoVersion(t *testing.T) {
+	t.Parallel()
 	if r := sh(t, nil, "regress/go-version.sh"); r != (result{}) {
 		t.Errorf("this Go: %+v", r)
 	}
@@ -45,6 +46,7 @@ func TestGoVersion(t *testing.T) {
 
 // Without root, or without a tool that cannot be installed, one line names what is missing, and the script exits with 77.
 func TestNeed(t *testing.T) {
+	t.Parallel()
 	c := exec.Command("setpriv", "--reuid=65534", "--clear-groups", "sh", "-s", "demo")
 	script, err := os.Open("need.sh")
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 
 // 6. Many commands at once: nothing is lost, nothing is torn, and a killed kernelsim comes back with the same configuration.
 func TestManyCommands(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := l.host("a")
 	const workers, each = 8, 125
@@ -147,6 +148,7 @@ func TestStartRace(t *testing.T) {
 
 // Who may what: anybody sees what root sees, running or not; root alone sets.
 func TestOtherUsers(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	a := l.host("a")
 	for dir := l.dir; dir != "/"; dir = filepath.Dir(dir) { // let nobody pass to the state directory
