@@ -218,3 +218,48 @@ func TestMeddlingAmongMany(t *testing.T) {
 		t.Errorf("%d are master", n)
 	}
 }
+
+// An engine that goes on, after the one before was killed and after SIGHUP, mends what is done then, and what is done while it takes over.
+func TestMendingGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, state := range []string{"master", "backup"} {
+		l := newLab(t)
+		client, a := l.machine("client"), l.machine("a")
+		a.testing(100 * time.Millisecond)
+		a.third()
+		a.start()
+		t.Cleanup(a.crash)
+		a.serves()
+		a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")
+		a.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
+		a.becomes("backup", 5*time.Second)
+		a.must("ifconfig-carp carp0 state " + state)
+		l.ip(client.ns, "neigh", "replace", "192.168.1.10", "lladdr", virtualMAC, "dev", "eth0", "nud", "permanent")
+		transitions := strings.Count(a.readLog(), "transition")
+		for _, ch := range changes {
+			for n, d := range a.meddlings() {
+				if !slices.Contains([]string{"addr flush", "down", "all filters, eth1", "sysctls", "ipv4/conf/eth0/arp_ignore"}, d.name) {
+					continue
+				}
+				time.Sleep(200 * time.Millisecond) // the last death is forgotten
+				before, old, said := a.look(d.seen), a.engine(), strings.Count(a.readLog(), ch.says)
+				ch.do(t, a)
+				if n%2 == 0 {
+					l.within(10*time.Second, ch.name+" is over", func() bool { return strings.Count(a.readLog(), ch.says) > said && a.engine() != old })
+				}
+				took := a.meddle(d, before)
+				t.Logf("%s, %s, %s: mended after %.0f ms", state, ch.name, d.name, ms(took))
+				if took > d.limit+time.Second { // other tests run; unless somebody mends it, it stays so
+					t.Errorf("%s, %s, %s: mended after %v", state, ch.name, d.name, took)
+				}
+				l.within(10*time.Second, ch.name+" is over", func() bool { return strings.Count(a.readLog(), ch.says) > said })
+				if answers := client.ping("192.168.1.10"); answers != (state == "master") {
+					t.Errorf("%s, %s, %s: an answer: %t", state, ch.name, d.name, answers)
+				}
+			}
+		}
+		if n := strings.Count(a.readLog(), "transition"); n != transitions || a.status("carp0") != state {
+			t.Errorf("it is %s: %s", a.status("carp0"), a.readLog())
+		}
+	}
+}
