@@ -24,7 +24,7 @@ func (p *program) do(word string) error {
 	case set && !many: // a value given to a branch does not count
 		return p.set(found[0], strings.TrimLeft(value, " \t\n\v\f\r"))
 	}
-	return p.show(found...)
+	return p.show(many, found...)
 }
 
 // list shows what a branch has.
@@ -33,20 +33,22 @@ func (p *program) list(branch string) error {
 	if err != nil {
 		return err
 	}
-	return p.show(found...)
+	return p.show(true, found...)
 }
 
-func (p *program) show(vs ...variable) error {
+// show shows variables. A list passes over what this machine has no value of, as OpenBSD's does.
+func (p *program) show(list bool, vs ...variable) error {
 	var values *config.Sysctl
 	for _, v := range vs {
 		switch {
 		case v.carp == nil:
 			value, err := v.get()
-			if err != nil {
-				p.warn("%s: %v", v.name, statedir.ErrnoOf(err))
-				continue
+			switch {
+			case err == nil:
+				p.print(v, value)
+			case !list:
+				p.warn("%s: %s", v.name, reason(err))
 			}
-			p.print(v, value)
 			continue
 		case values == nil:
 			all, remark, err := p.carp.Sysctl()
@@ -153,8 +155,17 @@ func (p *program) setTranslated(v variable, value string) (old string, ok bool, 
 		err = v.put(value)
 	}
 	if err != nil {
-		p.warn("%s: %v", v.name, statedir.ErrnoOf(err))
+		p.warn("%s: %s", v.name, reason(err))
 		return "", false, nil
 	}
 	return old, true, nil
+}
+
+// reason is what sysctl(8) says of an error of sysctl(2): of one it has words of its own.
+func reason(err error) string {
+	errno := statedir.ErrnoOf(err)
+	if errno == config.EOPNOTSUPP {
+		return "value is not available"
+	}
+	return errno.Error()
 }

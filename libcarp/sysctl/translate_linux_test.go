@@ -111,8 +111,15 @@ func TestTranslatedSet(t *testing.T) {
 func TestTranslatedAbsent(t *testing.T) {
 	f := &fake{root: t.TempDir()}
 	if stdout, stderr, exit := f.run("net.inet6.ip6.forwarding", "hw.vendor"); stdout != "" || exit != 0 ||
-		stderr != "sysctl: net.inet6.ip6.forwarding: Operation not supported\nsysctl: hw.vendor: Operation not supported\n" {
+		stderr != "sysctl: net.inet6.ip6.forwarding: value is not available\nsysctl: hw.vendor: value is not available\n" {
 		t.Errorf("%s%s%d", stdout, stderr, exit)
+	}
+	if stdout, stderr, exit := f.run("net.inet6.ip6.forwarding=1"); stdout != "" || exit != 0 ||
+		stderr != "sysctl: net.inet6.ip6.forwarding: value is not available\n" {
+		t.Errorf("%s%s%d", stdout, stderr, exit)
+	}
+	if stdout, stderr, exit := f.run("-n", "hw"); strings.Count(stdout, "\n") != 3 || stderr != "" || exit != 0 { // machine, byteorder, pagesize
+		t.Errorf("a list with %s%s%d", stdout, stderr, exit)
 	}
 	f.root = host(t)
 	path := filepath.Join(f.root, "proc/sys/net/ipv4/ip_forward")
