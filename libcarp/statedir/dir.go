@@ -140,7 +140,10 @@ func makeDir(path string, mode fs.FileMode) error {
 // ours refuses what another user made or can write to: he could choose the pass phrase.
 func ours(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+	if ok && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s: belongs to another user", path)
+	}
+	if !ok || info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s: others than its user can write there", path)
 	}
 	return nil
