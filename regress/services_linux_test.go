@@ -136,6 +136,7 @@ set -f
 . "$1"
 [ "$3" != show ] || { echo "$command $command_args $command_background $pidfile $extra_started_commands $CARP_STATEDIR"; exit; }
 "$3"
+[ "$3" != start_pre ] || echo "$error_log,$start_stop_daemon_args"
 `
 
 // The scripts for OpenRC do what they must, in its shell.
@@ -158,7 +159,7 @@ func TestOpenRCScripts(t *testing.T) {
 	run := func(script, name, action, want string) {
 		t.Helper()
 		cmd := exec.Command("busybox", "sh", stub, script, name, action)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "KERNELSIM_OPTS=-v"}
+		cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "KERNELSIM_OPTS=-v"}
 		out, err := cmd.CombinedOutput()
 		if got := strings.ReplaceAll(string(out), dir, "P"); err != nil || got != want {
 			t.Errorf("%s %s: %v\n%s\nwant:\n%s", name, action, err, got, want)
@@ -166,6 +167,17 @@ func TestOpenRCScripts(t *testing.T) {
 	}
 	run(carp, "carp", "show", "P/sbin/kernelsim -v yes P/carp.pid reload /var/run/carp\n")
 	run(carp, "carp", "depend", "use localmount net logger\nafter firewall nftables iptables\n")
+	for help, want := range map[string]string{ // OpenRC's, Debian's, busybox's
+		"  -1, --stdout <arg>\n  -2, --stderr <arg>\n":        "/var/log/carp.log,\n",
+		"  -O, --output <filename>  send stdout and stderr\n": ",--output /var/log/carp.log\n",
+		"  -b  Background\n":                                  ",\n",
+	} {
+		script := fmt.Sprintf("#!/bin/sh\nprintf '%s' >&2\n", help)
+		if err := os.WriteFile(filepath.Join(dir, "start-stop-daemon"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		run(carp, "carp", "start_pre", want)
+	}
 	run(carp, "carp", "start_post", "boot up\n")
 	run(carp, "carp", "stop_post", "kernelsim -c\n")
 	sleeper := exec.Command("sleep", "60")
