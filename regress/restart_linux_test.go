@@ -383,6 +383,13 @@ func TestCommandsDuringExchange(t *testing.T) {
 	if out := a.must("ifconfig-carp -g carp"); !strings.Contains(out, fmt.Sprintf("carp demote count %d\n", sum)) {
 		t.Errorf("after %d commands: %s", sum, out)
 	}
+	// The counters have gone on, those of the machine and those of the carp.
+	if out := a.must("netstat-carp -s -p carp"); !strings.Contains(out, "\t1 transition to master\n") {
+		t.Errorf("counters: %s", out)
+	}
+	if out := a.must("netstat-carp -j -s -p carp"); strings.Count(out, `"preempt":1`)+strings.Count(out, `"preempt": 1`) != 2 {
+		t.Errorf("counters: %s", out)
+	}
 	if n := strings.Count(a.readLog(), "kernelsim: the new program has taken over\n"); n < 5 {
 		t.Errorf("%d exchanges", n)
 	}

@@ -38,6 +38,7 @@ type Engine struct {
 	kept    Kept // that is told of
 	// Of this Step:
 	touched   []*node  // of which something is to be kept
+	counted   []*carp  // whose counters are others now
 	worse     []string // groups that were demoted
 	regrouped bool     // that is to be published already
 }
@@ -62,6 +63,7 @@ type carp struct {
 	nodes      []*node
 	demotion   uint8 // the sum over its groups; see recount
 	stats      config.Stats
+	counted    bool   // something, in this Step
 	digested   uint64 // see digest; 0: it has to be made
 
 	out  [families]sending
@@ -238,14 +240,6 @@ func (e *Engine) logf(level Level, format string, args ...any) {
 }
 
 func (e *Engine) publish(c *carp) { e.emit(&Publish{Carp: c.cfg.Name}) }
-
-// count adds to a counter of the machine, and of the carp where it is known.
-func (e *Engine) count(c *carp, which config.Counter) {
-	e.stats[which]++
-	if c != nil {
-		c.stats[which]++
-	}
-}
 
 // interval returns the time between two adverts: advbase + advskew/256 s, 1/256 s when both are 0 (spec E.6, timers).
 func (e *Engine) interval(n *node) Instant {

@@ -43,7 +43,7 @@ func (e *Engine) receive(now Instant, p *Packet) {
 		return
 	}
 	c := n.carp
-	c.stats[packets]++
+	e.countCarp(c, packets)
 	n.arrived = now
 	if ad.Version != wire.Version {
 		if e.isVRRP(p, now) {

@@ -54,6 +54,10 @@ func (e *Engine) untouch() {
 		n.touched = false
 	}
 	e.touched = e.touched[:0]
+	for _, c := range e.counted {
+		c.counted = false
+	}
+	e.counted = e.counted[:0]
 }
 
 // Changes tells what is to be kept of the virtual hosts that the last Step has changed. Who is gone is told of in state INIT. What is told is valid during the call.

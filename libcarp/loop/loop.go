@@ -187,6 +187,7 @@ func (l *Loop) step(ev engine.Event) {
 			l.do(f)
 		}
 		l.keepMasters()
+		l.keepCounters()
 		if len(l.outcome) == 0 {
 			break
 		}

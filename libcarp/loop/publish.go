@@ -34,6 +34,9 @@ func (l *Loop) publish(name string) {
 	l.hurry(name, ok && v.Running && intervalOf(v.Interface) < urgentBelow)
 	if !ok {
 		delete(l.last, name)
+		if l.record != nil {
+			l.record.Forget(name)
+		}
 		l.hands.ask(func() {
 			l.server.RemoveInterface(name)
 			l.Store.Status(name, nil)

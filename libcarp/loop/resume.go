@@ -19,7 +19,7 @@ func (l *Loop) begins(ctx context.Context) {
 	var kept []*record.Entry
 	if l.Record != nil {
 		if kept = l.Record.Orphans(); len(kept) == 0 {
-			l.record = l.Record.Write(nil)
+			l.write(nil)
 		}
 	}
 	if len(kept) == 0 {
@@ -61,7 +61,7 @@ func (l *Loop) resumes(kept []*record.Entry, links []config.Link) *engine.Resume
 	for _, e := range l.Record.GivenUp() {
 		ev.Ended = append(ev.Ended, e.Kept)
 	}
-	l.record = l.Record.Write(goOn)
+	l.write(goOn)
 	return ev
 }
 
@@ -127,6 +127,30 @@ func (l *Loop) keep(which func(*engine.Kept) bool) {
 			l.Log(engine.Warning, fmt.Sprintf("%s: no room in the record: with this process it is no master any more", k.Carp))
 		}
 	})
+}
+
+// write takes the record over. The counters go on, whatever else does.
+func (l *Loop) write(goOn []*record.Entry) {
+	l.record = l.Record.Write(goOn)
+	machine, carps := l.Record.Counters()
+	l.engine.CountOn(machine, carps)
+	l.stats = machine
+	for name := range carps {
+		if _, ok := l.engine.View(name); !ok {
+			l.record.Forget(name)
+		}
+	}
+}
+
+// keepCounters keeps what the last Step has counted.
+func (l *Loop) keepCounters() {
+	if l.record == nil {
+		return
+	}
+	if s := l.engine.Stats(); s != l.stats {
+		l.record.CountMachine(&s)
+	}
+	l.engine.Counted(func(carp string, s *config.Stats) { l.record.Count(carp, s) })
 }
 
 // keepSent keeps that an advert got out, with the bow-out that was prepared.

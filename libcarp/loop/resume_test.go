@@ -57,6 +57,7 @@ func TestHandOver(t *testing.T) {
 	b.eventually("master", func() bool { return b.status().Link() == "master" })
 	b.eventually("settled", func() bool { return slices.Contains(b.host.did(), "announce carp0 [192.168.1.10]") })
 	b.leave(handOver)
+	counted, carpCounted := b.counted()
 	for _, call := range b.host.did() {
 		if call == "silence" || call == "remove carp0" || strings.HasPrefix(call, "send 255") || call == "ensure carp0 master=false" && b.host.did()[0] != call {
 			t.Errorf("on leaving: %s", call)
@@ -77,6 +78,9 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("then it is %s", s)
 	}
 	n.eventually("an advert", func() bool { return slices.Contains(n.host.did(), "send 0/100/0") })
+	if machine, carp := n.counted(); machine[config.Preempt] != 1 || carp[config.Preempt] != 1 || machine[config.Opackets] < counted[config.Opackets] || carp[config.Opackets] < carpCounted[config.Opackets] {
+		t.Errorf("counters began anew: %v, %v after %v, %v", machine, carp, counted, carpCounted)
+	}
 	calls := n.host.did()
 	if want := []string{"resume carp0 master=true", "adopt", "ensure carp0 master=true"}; !slices.Equal(withoutSends(calls)[:3], want) {
 		t.Errorf("calls %q", calls)
@@ -90,6 +94,20 @@ func TestHandOver(t *testing.T) {
 	if l := n.host.leases; len(l) == 0 || l[0].until <= l[0].told {
 		t.Errorf("leases %v", l)
 	}
+}
+
+// counted returns the counters of the machine, and of its carp, as they were last written down.
+func (b *bench) counted() (machine, carp config.Stats) {
+	b.t.Helper()
+	machine, _, err := b.dir.Stats()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	carps, _, err := b.dir.CarpStats()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return machine, carps["carp0"]
 }
 
 func withoutSends(calls []string) []string {
@@ -186,6 +204,31 @@ func TestBeat(t *testing.T) {
 	b := startWith(t, statedir.Dir(t.TempDir()), nil, Options{Record: rec})
 	before := rec.Beats()
 	b.eventually("five beats", func() bool { return rec.Beats() >= before+5 })
+}
+
+// Counters go on, too, where nothing else does; those of a carp that is gone are forgotten.
+func TestCountersGoOn(t *testing.T) {
+	rec := newRecord(t)
+	w := rec.Write(nil)
+	s := config.Stats{config.Badttl: 7}
+	w.CountMachine(&s)
+	w.Count("carp0", &s)
+	w.Count("carp1", &s)
+	dir := statedir.Dir(t.TempDir())
+	b := startWith(t, dir, nil, Options{Record: rec})
+	b.must(slowCarp) // the first of its name
+	b.eventually("master", func() bool { return b.status().Link() == "master" })
+	if machine, carp := b.counted(); machine[config.Badttl] != 7 || carp[config.Badttl] != 0 {
+		t.Errorf("the machine has counted %v, carp0 %v", machine, carp)
+	}
+	b.eventually("kept", func() bool {
+		machine, carps := rec.Counters()
+		return machine[config.Preempt] == 1 && len(carps) == 1 && carps["carp0"][config.Preempt] == 1
+	})
+	b.must("destroy")
+	if _, carps := rec.Counters(); len(carps) != 0 {
+		t.Errorf("kept of whom is gone: %v", carps)
+	}
 }
 
 // A loop that cannot adopt what is there ends: the supervisor knows what to do.

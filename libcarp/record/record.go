@@ -13,14 +13,14 @@ import (
 	"carp/libcarp/engine"
 )
 
-// The layout: a header, and then slots, one for each virtual host. The version changes with it: a successor of another version says that it cannot go on.
+// The layout: a header, slots, one for each virtual host, and places for the counters of carps. The version changes with it: a successor of another version says that it cannot go on.
 const (
 	magic      = "carpkept"
-	version    = 1
+	version    = 2
 	headerSize = 4096
 	slotSize   = 1024
 	slotMax    = 4096
-	size       = headerSize + slotMax*slotSize
+	size       = atPlaces + slotMax*placeSize
 )
 
 // Where things are in the header, and in a slot.
@@ -161,6 +161,10 @@ type Writer struct {
 	free    []int
 	next    int // of the slots that were never used
 	buf     [copySize]byte
+
+	places     map[string]int // of the counters of carps
+	freePlaces []int
+	nextPlace  int // of those that were never used
 }
 
 // An entry is a slot in use.
@@ -172,6 +176,7 @@ type entry struct {
 // Write takes the record over. What the engine goes on with stays as it is, and what the supervisor may still take; everything else is forgotten.
 func (r *Record) Write(goOn []*Entry) *Writer {
 	w := &Writer{Record: r, entries: map[string][]*entry{}}
+	w.findPlaces()
 	stays := map[int]*Entry{}
 	for _, e := range goOn {
 		stays[e.Slot] = e
