@@ -219,13 +219,7 @@ func (g *guard) mend(index int) {
 	if err := g.gate.Check(index); err == nil || errors.Is(err, unix.ENODEV) { // nothing to do, or gone
 		return
 	}
-	p := g.fights[index]
-	if p == nil {
-		p = &patience{}
-		g.fights[index] = p
-	}
-	now := time.Now()
-	if p.lost(now) || !p.bear(now) {
+	if !g.bears(index, time.Now(), 1) {
 		g.tell(index, fmt.Errorf("filters: %w", errFought))
 		return
 	}
@@ -236,7 +230,26 @@ func (g *guard) mend(index int) {
 	g.tell(index, g.gate.Attach(index, vrf))
 }
 
-// look finds where somebody has put a tcx program before the gate, of which the kernel tells nobody, and tries again where something was wrong.
+// aheadMax is how often within fightSpan a tcx program is found before the gate until it is left there for a while.
+const aheadMax = 5
+
+// bears reports whether something that others have changed on an interface is to be put right once more; it counts as so many changes.
+func (g *guard) bears(index int, now time.Time, weight int) bool {
+	p := g.fights[index]
+	if p == nil {
+		p = &patience{}
+		g.fights[index] = p
+	}
+	for range weight {
+		if p.lost(now) || !p.bear(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// look finds where somebody has put a tcx program before the gate, of which the kernel tells nobody, and puts the gate before it; it tries again where something was
+// wrong. Whoever is before it at each look is not looked at so often in vain as one who is told of: he is given up sooner.
 func (g *guard) look() {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
@@ -245,11 +258,16 @@ func (g *guard) look() {
 		if p := g.fights[index]; p != nil && p.lost(now) {
 			return
 		}
-		if g.faults[index] != nil {
-			g.tell(index, attach())
+		err := g.gate.Ahead(index)
+		if err == nil && g.faults[index] == nil {
 			return
 		}
-		g.tell(index, g.gate.Ahead(index))
+		if errors.Is(err, gate.ErrBehind) && g.faults[index] == nil && !g.bears(index, now, fightMax/aheadMax) {
+			err = fmt.Errorf("tcx: %w", errFought)
+		} else {
+			err = attach()
+		}
+		g.tell(index, err)
 	}
 	for index, vrf := range g.hooked {
 		see(index, func() error { return g.gate.Attach(index, vrf) })
@@ -280,18 +298,35 @@ func (g *guard) tell(index int, err error) {
 		return
 	}
 	g.warn("kernelsim: %s: %v", ifi.Name, err)
+	_, isLink := g.linkOf(index)
 	for name, k := range g.carps {
-		if k.index == index || k.carpdev == index {
+		if k.index == index || k.carpdev == index || !isLink && passesBy(err) {
 			g.amiss(name)
 		}
 	}
 }
 
-// fault says what is wrong with the gate of an interface.
-func (g *guard) fault(index int) error {
+// passesBy reports whether somebody lets packets pass the gate by. Elsewhere than on a carpdev, a gate that cannot be put there for another reason is that of an
+// interface which cannot be used either, or is just going.
+func passesBy(err error) bool { return errors.Is(err, gate.ErrBehind) || errors.Is(err, errFought) }
+
+// fault says why a carp with that carpdev cannot rely on the gate: a shared address can be reached through any interface, and through another carp's link no more
+// than that one's.
+func (g *guard) fault(carpdev int) error {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
-	return g.faults[index]
+	if err := g.faults[carpdev]; err != nil {
+		return err
+	}
+	for index, err := range g.faults {
+		if _, isLink := g.linkOf(index); isLink || !passesBy(err) {
+			continue
+		}
+		if ifi, gone := net.InterfaceByIndex(index); gone == nil {
+			return fmt.Errorf("%s: %w", ifi.Name, err)
+		}
+	}
+	return nil
 }
 
 // hook puts the gate before every interface but carps, lo and those whose packets come in by their master; before those that have it only when asked

@@ -15,7 +15,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -409,20 +408,6 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("filters: %s", out)
 		}
 
-		tcx, err := link.AttachTCX(link.TCXOptions{Interface: eth0, Program: ok, Attach: ebpf.AttachTCXIngress})
-		if errors.Is(err, ebpf.ErrNotSupported) {
-			t.Log("this kernel has no tcx")
-			return
-		}
-		l.must(err)
-		if err := l.gate.Check(eth0); !errors.Is(err, ErrBehind) {
-			t.Errorf("with a tcx program before: %v", err)
-		}
-		if err := l.gate.Attach(eth0, 0); !errors.Is(err, ErrBehind) {
-			t.Errorf("attached behind a tcx program: %v", err)
-		}
-		l.must(tcx.Close())
-		l.must(l.gate.Check(eth0))
 		l.must(l.gate.Detach(eth0))
 		if out := l.qdiscs(); !strings.Contains(out, "clsact") {
 			t.Error("the qdisc is gone, and a stranger's filter with it")

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -50,7 +49,7 @@ func (g *Gate) AttachCarp(ifindex int, carp string) error {
 	}
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
-	return g.attach(ifindex, slot, func(egress bool) (*ebpf.Program, error) { return g.progs.carp(egress, slot) })
+	return g.attach(ifindex, slot, func(egress, _ bool) (*ebpf.Program, error) { return g.progs.carp(egress, slot) })
 }
 
 // AttachShut puts on a carp's link a gate that never opens.
@@ -58,18 +57,24 @@ func (g *Gate) AttachShut(ifindex int) error {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
 	const never = slotMax // there is no such slot
-	return g.attach(ifindex, never, func(egress bool) (*ebpf.Program, error) { return g.progs.carp(egress, never) })
+	return g.attach(ifindex, never, func(egress, _ bool) (*ebpf.Program, error) { return g.progs.carp(egress, never) })
 }
 
 // Attach puts the gate on an interface that is no carp and in that VRF, 0: in none. As with carps, what is right already stays.
 func (g *Gate) Attach(ifindex, vrf int) error {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
-	return g.attach(ifindex, other{vrf: vrf}, func(egress bool) (*ebpf.Program, error) { return g.progs.other(other{egress, vrf}) })
+	return g.attach(ifindex, other{vrf: vrf}, func(egress, again bool) (*ebpf.Program, error) {
+		if again {
+			g.progs.forget(other{egress, vrf})
+		}
+		return g.progs.other(other{egress, vrf})
+	})
 }
 
-// attach puts a program in each direction of an interface, in front of all other filters, where it is not there yet.
-func (g *Gate) attach(ifindex int, what any, get func(egress bool) (*ebpf.Program, error)) error {
+// attach puts a program in each direction of an interface, in front of all other filters and tcx programs, where it is not there yet. What get returns the second time
+// has another number.
+func (g *Gate) attach(ifindex int, what any, get func(egress, again bool) (*ebpf.Program, error)) error {
 	filters, err := g.filters(ifindex)
 	if err != nil {
 		if errors.Is(err, unix.ENODEV) {
@@ -87,7 +92,8 @@ func (g *Gate) attach(ifindex int, what any, get func(egress bool) (*ebpf.Progra
 		name = nameQdisc
 	}
 	for i, d := range directions {
-		if isFirst(filters[i], h.ids[i]) {
+		c := chainOf(ifindex, d.tcx)
+		if _, before := c.judge(filters[i], h.ids[i]); before == 0 && isFirst(filters[i], h.ids[i]) {
 			continue
 		}
 		switch err := g.netlink.QdiscAdd(clsact(ifindex)); {
@@ -96,11 +102,16 @@ func (g *Gate) attach(ifindex int, what any, get func(egress bool) (*ebpf.Progra
 		case !errors.Is(err, unix.EEXIST):
 			return fmt.Errorf("failed to add a clsact qdisc: %w", err)
 		}
-		prog, err := get(d.egress)
+		prog, id, err := numbered(get(d.egress, false))
+		if err == nil && slices.Contains(c.ids, id) { // one that is there already cannot be put in front
+			prog, id, err = numbered(get(d.egress, true))
+		}
 		if err != nil {
 			return err
 		}
-		h.ids[i], err = g.put(ifindex, d.parent, prog, name+g.mark, filters[i])
+		if err = g.put(ifindex, i, prog, id, h.ids[i], name+g.mark, filters[i]); err == nil {
+			h.ids[i] = id
+		}
 		if _, isCarp := what.(int); isCarp {
 			prog.Close() // the filter keeps it
 		}
@@ -111,34 +122,44 @@ func (g *Gate) attach(ifindex int, what any, get func(egress bool) (*ebpf.Progra
 	return g.check(ifindex, h)
 }
 
-// put makes a program the first filter of a direction, in place of what an earlier run left.
-func (g *Gate) put(ifindex int, parent uint32, prog *ebpf.Program, name string, now []*netlink.BpfFilter) (ebpf.ProgramID, error) {
+// numbered returns the kernel's number of a program too.
+func numbered(prog *ebpf.Program, err error) (*ebpf.Program, ebpf.ProgramID, error) {
+	if err != nil {
+		return nil, 0, err
+	}
 	info, err := prog.Info()
 	if err != nil {
-		return 0, fmt.Errorf("failed to ask for a program's number: %w", err)
+		return nil, 0, fmt.Errorf("failed to ask for a program's number: %w", err)
 	}
 	id, _ := info.ID()
-	f := &netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{LinkIndex: ifindex, Parent: parent, Priority: preference, Protocol: unix.ETH_P_ALL},
-		Fd:          prog.FD(), Name: name, DirectAction: true,
-	}
+	return prog, id, nil
+}
+
+// put makes a program the first of a direction, in place of what an earlier run left, and of the one with the number was, whose filter somebody may have taken away.
+func (g *Gate) put(ifindex, direction int, prog *ebpf.Program, id, was ebpf.ProgramID, name string, now []*netlink.BpfFilter) error {
 	stale := slices.DeleteFunc(slices.Clone(now), func(o *netlink.BpfFilter) bool { return !g.ours(o) })
-	if len(stale) > 0 && isFirst(now, ebpf.ProgramID(stale[0].Id)) {
-		f.Handle = stale[0].Handle
-		stale = stale[1:]
-		err = g.netlink.FilterReplace(f)
+	all := append(slices.Clone(now), &netlink.BpfFilter{Id: int(was), Name: nameOurs + g.mark})
+	if isFirst(now, id) {
+		stale = slices.DeleteFunc(stale, func(o *netlink.BpfFilter) bool { return o.Id == int(id) })
 	} else {
-		err = g.netlink.FilterAdd(f) // of those with the same preference the last one added comes first
+		f := &netlink.BpfFilter{
+			FilterAttrs: netlink.FilterAttrs{LinkIndex: ifindex, Parent: directions[direction].parent, Priority: preference, Protocol: unix.ETH_P_ALL},
+			Fd:          prog.FD(), Id: int(id), Name: name, DirectAction: true,
+		}
+		if err := g.netlink.FilterAdd(f); err != nil { // of those with the same preference the last one added comes first
+			return fmt.Errorf("failed to add a filter at preference %d: %w", preference, err)
+		}
+		all = append(all, f)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("failed to add a filter at preference %d: %w", preference, err)
+	if err := g.lead(ifindex, direction, prog, id, all); err != nil {
+		return err
 	}
 	for _, o := range stale {
 		if err := g.netlink.FilterDel(o); err != nil && !errors.Is(err, unix.ENOENT) {
-			return 0, fmt.Errorf("failed to delete a filter: %w", err)
+			return fmt.Errorf("failed to delete a filter: %w", err)
 		}
 	}
-	return id, nil
+	return nil
 }
 
 // Check says what is wrong with the gate of an interface to which it was attached: it is not there any more, or not the first.
@@ -165,22 +186,7 @@ func (g *Gate) check(ifindex int, h *hook) error {
 			return fmt.Errorf("%w: a filter", ErrBehind)
 		}
 	}
-	return g.Ahead(ifindex)
-}
-
-// queryTCX is another in tests.
-var queryTCX = link.QueryPrograms
-
-// Ahead returns ErrBehind when a tcx program comes before the gate of an interface of the calling thread's namespace.
-func (g *Gate) Ahead(ifindex int) error {
-	for _, d := range directions {
-		// A kernel before 6.6 has none, and says that it does not understand.
-		tcx, err := queryTCX(link.QueryOptions{Target: ifindex, Attach: d.tcx})
-		if err == nil && len(tcx.Programs) > 0 {
-			return fmt.Errorf("%w: %d by tcx", ErrBehind, len(tcx.Programs))
-		}
-	}
-	return nil
+	return g.ahead(ifindex, h)
 }
 
 // Detach takes the gate off an interface: this run's and what an earlier one left, and the qdisc where that was ours and nobody uses it. An interface
@@ -198,6 +204,9 @@ func (g *Gate) Detach(ifindex int) error {
 	}
 	strangers := false
 	for i := range directions {
+		if err := g.leave(ifindex, i, filters[i], func(ebpf.ProgramID) bool { return true }); err != nil {
+			return err
+		}
 		for _, f := range filters[i] {
 			if !g.ours(f) {
 				strangers = true

@@ -108,6 +108,14 @@ func (p *programs) other(o other) (*ebpf.Program, error) {
 	return prog, err
 }
 
+// forget lets the next one be a program of its own.
+func (p *programs) forget(o other) {
+	if prog := p.others[o]; prog != nil {
+		prog.Close() // where it is attached it stays
+		delete(p.others, o)
+	}
+}
+
 // carp returns the program for one direction of a carp's link, which the caller closes.
 func (p *programs) carp(egress bool, slot int) (*ebpf.Program, error) {
 	name := "carp_link_in"
