@@ -82,6 +82,23 @@ reload() { [ ! -d /run/systemd/system ] || systemctl daemon-reload; }
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# stop: the service, whose script is about to go, so that its masters bow out. What was started by hand stays, and the script says so.
+stop() {
+	if [ -d /run/systemd/system ]; then
+		systemctl -q stop carp.service
+	elif [ -d /run/openrc ]; then
+		rc-service -q carp stop
+	elif [ "$init" = OpenBSD ]; then
+		rcctl stop carp
+	elif [ "$init" = FreeBSD ]; then
+		service carp onestop
+	elif [ "$init" = NetBSD ]; then
+		/etc/rc.d/carp onestop
+	elif [ -x /etc/init.d/carp ] && /etc/init.d/carp status >/dev/null 2>&1; then
+		/etc/init.d/carp stop
+	fi
+}
+
 case ${1-} in
 mkdir)
 	shift
@@ -106,6 +123,7 @@ install)
 	;;
 uninstall)
 	if here; then
+		stop || :
 		[ ! -x "$PREFIX/sbin/carp-names" ] || "$PREFIX/sbin/carp-names" off
 		sh ./services.sh disable 2>/dev/null || :
 	fi

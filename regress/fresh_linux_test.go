@@ -77,7 +77,6 @@ echo "== a restart is no boot"
 ifconfig carp0 advskew 50
 /etc/init.d/carp restart
 ifconfig carp0 | grep -o 'advskew 50'
-/etc/init.d/carp stop
 echo "== gone"
 rm /etc/hostname.carp0
 make -s -C "$SRC" uninstall
@@ -102,8 +101,8 @@ carp: carp demote count 0
 carp: kernelsim stopped
 carp: kernelsim started
 advskew 50
-carp: kernelsim stopped
 == gone
+carp: kernelsim stopped
 as before
 `
 	if out != want {
