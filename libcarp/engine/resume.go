@@ -2,9 +2,11 @@ package engine
 
 import (
 	"hash/fnv"
+	"net/netip"
 	"slices"
 
 	"carp/libcarp/config"
+	"carp/libcarp/wire"
 )
 
 // A Kept is what the next engine of a host has to know of a virtual host to go on where this one ends.
@@ -20,9 +22,22 @@ type Kept struct {
 	Announcements int     // adverts until the second gratuitous ARP
 	Rival         bool    // another master was heard
 	Failing       [families]bool
+	Probes        [families]int     // how many tries have to succeed, when more than usual
+	Recovered     [families]Instant // when it last ceased to fail
+	// A rival that claims what we do, and how many of its adverts came in a row.
+	TieSrc    netip.Addr // without a zone
+	TieSealed bool
+	Ties      int
+	Previous  [previousMax]OldKey // that a peer may still use
 	// BowOuts are the counters of the bow-outs that are prepared, see [SendAdvert]; 0: there is none. One that was sent in our name must not be
 	// taken for another host's if it comes back.
 	BowOuts [families]uint64
+}
+
+// An OldKey stands for a previous list of addresses, see [wire.Auth.Fixed].
+type OldKey struct {
+	Fixed [wire.FixedSize]byte
+	Until Instant // 0: there is none
 }
 
 // Resume is the first event of an engine that goes on where another one has ended, instead of [Links]. Whom Nodes name with what he is now configured as, on the carpdev
@@ -69,7 +84,15 @@ func (e *Engine) Changes(tell func(*Kept)) {
 			Announcements: n.garp, Rival: n.rival, BowOuts: n.prepared,
 		}
 		for f, o := range c.out {
-			e.kept.Failing[f] = o.failing
+			e.kept.Failing[f], e.kept.Probes[f], e.kept.Recovered[f] = o.failing, o.probes, o.recovered
+		}
+		if t := n.tie; t.count > 0 {
+			e.kept.TieSrc, e.kept.TieSealed, e.kept.Ties = t.src.WithZone(""), t.sealed, t.count
+		}
+		for i, o := range n.previous {
+			if fixed, ok := o.auth.Fixed(); ok {
+				e.kept.Previous[i] = OldKey{fixed, o.until}
+			}
 		}
 		tell(&e.kept)
 	}
@@ -140,8 +163,9 @@ func (e *Engine) goOn(c *carp, ev *Resume, now Instant) {
 		k := known[i]
 		n.state, n.garp, n.rival, n.heard = k.State, max(k.Announcements, 0), k.Rival, min(k.Heard, now)
 		if n.state == Master {
-			n.prepared = k.BowOuts
+			n.prepared, n.tie = k.BowOuts, tie{k.TieSrc, k.TieSealed, max(k.Ties, 0)}
 		}
+		n.remember(k.Previous[:], now)
 		switch at := k.Deadline; n.state {
 		case Master:
 			e.timers.arm(n, min(max(at, 1), now+e.interval(n)))
@@ -149,6 +173,7 @@ func (e *Engine) goOn(c *carp, ev *Resume, now Instant) {
 			e.timers.arm(n, min(max(at, now+2*e.interval(n)), now+3*e.interval(n)))
 		}
 		for f, failing := range k.Failing {
+			c.out[f].probes, c.out[f].recovered = min(max(k.Probes[f], 0), probesMax), min(k.Recovered[f], now)
 			if failing && !c.out[f].failing {
 				c.out[f].failing, c.out[f].errors, c.out[f].probeAt = true, sendErrorLimit*len(c.nodes), now
 			}
@@ -157,6 +182,18 @@ func (e *Engine) goOn(c *carp, ev *Resume, now Instant) {
 	}
 	if slices.ContainsFunc(c.out[:], func(o sending) bool { return o.failing }) {
 		e.failing = append(e.failing, c)
+	}
+}
+
+// remember lets a peer use previous lists of addresses for as long as it could.
+func (n *node) remember(previous []OldKey, now Instant) {
+	for _, o := range previous {
+		if o.Until <= now || o.Until > now+previousFor {
+			continue
+		}
+		if auth, err := wire.AuthOf(n.carp.cfg.Pass.Key(), o.Fixed); err == nil {
+			n.previous = append(n.previous, oldAuth{auth, o.Until})
+		}
 	}
 }
 

@@ -237,3 +237,100 @@ func TestChangesTellOfTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A peer that still uses a list of addresses from before may do so for as long as with one engine, and no longer; with another key, never.
+func TestResumePreviousAddresses(t *testing.T) {
+	old, both := peer{base: 1}, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11"}}
+	accepted := func(h *host, p peer) bool {
+		before := h.e.Stats()[config.Badauth]
+		h.hear(p)
+		return h.e.Stats()[config.Badauth] == before
+	}
+	start := func() *host {
+		h := newBackup(t, "advbase 254 advskew 254")
+		h.must("carp0 alias 192.168.1.11/24")
+		h.must("carp0 alias 192.168.1.12/24")
+		return h
+	}
+	h := start()
+	next, _ := h.successor(second, h.links)
+	again, _ := next.successor(second, next.links)
+	if !accepted(again, old) || !accepted(again, both) {
+		t.Error("a list of before is not accepted")
+	}
+	if !accepted(again, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || accepted(again, old) {
+		t.Error("the list of before is accepted after the new one was heard")
+	}
+	again, _ = again.successor(1, again.links)
+	if accepted(again, old) {
+		t.Error("the next engine accepts it")
+	}
+	h = start()
+	next, _ = h.successor(300*second-1, h.links)
+	if !accepted(next, old) {
+		t.Error("not accepted just before 300 s")
+	}
+	next.now++
+	if accepted(next, old) {
+		t.Error("accepted after 300 s")
+	}
+	if next, _ := h.successor(300*second, h.links); accepted(next, old) {
+		t.Error("accepted by an engine that begins after 300 s")
+	}
+	// What is damaged, or is to count for longer than it can, is not believed.
+	for what, spoil := range map[string]func(*OldKey){
+		"damaged":  func(k *OldKey) { k.Fixed[0]++ },
+		"too long": func(k *OldKey) { k.Until += second },
+	} {
+		h := start()
+		k := h.kept[vhidOf{"carp0", 1}]
+		spoil(&k.Previous[0])
+		spoil(&k.Previous[1])
+		h.kept[vhidOf{"carp0", 1}] = k
+		next, _ := h.successor(1, h.links)
+		if next.state("carp0") != Backup || accepted(next, old) || accepted(next, both) {
+			t.Errorf("%s: %s, or a list is accepted", what, next.state("carp0"))
+		}
+	}
+	h = newBackup(t, "advbase 254 advskew 254")
+	h.must("carp0 alias 192.168.1.11/24")
+	h.must("carp0 pass new")
+	if next, _ := h.successor(1, h.links); accepted(next, old) {
+		t.Error("the old key is accepted")
+	}
+}
+
+// Adverts of a rival that claims the same are counted on: whoever bears two of them bears two.
+func TestResumeTie(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	h.hear(peer{base: 1})
+	for n := 1; n < tiesUnsealed; n++ {
+		h.want("carp0", Master)
+		h, _ = h.successor(1, h.links)
+		h.hear(peer{base: 1})
+	}
+	h.want("carp0", Backup)
+}
+
+// A carp that was wrong a moment ago to send again has to prove itself for longer, with another engine too.
+func TestResumeProbes(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	sent := func(h *host, errno config.Errno, n int) {
+		for range n {
+			h.step(&Sent{Carp: "carp0", Errno: errno})
+		}
+	}
+	sent(h, config.EIO, sendErrorLimit)
+	sent(h, config.OK, sendErrorLimit)
+	next, _ := h.successor(1, h.links)
+	sent(next, config.EIO, sendErrorLimit)
+	next, _ = next.successor(1, next.links)
+	sent(next, config.OK, 2*sendErrorLimit-1)
+	if n := next.e.GroupDemotion("carp"); n != 1 {
+		t.Errorf("demoted by %d before it has proved itself", n)
+	}
+	sent(next, config.OK, 1)
+	if n := next.e.GroupDemotion("carp"); n != 0 {
+		t.Errorf("demoted by %d after", n)
+	}
+}

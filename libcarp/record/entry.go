@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"net/netip"
 
 	"carp/libcarp/config"
 	"carp/libcarp/engine"
+	"carp/libcarp/wire"
 )
 
 // An Entry is what is kept of a virtual host.
@@ -42,7 +44,7 @@ func (f *Frame) set(carpdev int, frame []byte) {
 const (
 	copies   = 2
 	atLast   = 16
-	copySize = 480
+	copySize = 1248
 )
 
 func atCopy(n int) int { return 64 + n*copySize }
@@ -58,6 +60,7 @@ const (
 	flagRival = 1 << iota
 	flagFailing4
 	flagFailing6
+	flagTieSealed
 )
 
 var table = crc32.MakeTable(crc32.Castagnoli)
@@ -69,9 +72,9 @@ func (e *Entry) encode(seq uint64, b *[copySize]byte) {
 	le.PutUint64(b[atSeq:], seq)
 	p := append(b[:atData], byte(len(e.Carp)))
 	p = append(p, e.Carp...)
-	p = append(p, e.VHID, byte(e.State), flag(flagRival, e.Rival)|flag(flagFailing4, e.Failing[0])|flag(flagFailing6, e.Failing[1]), byte(e.Announcements))
+	p = append(p, e.VHID, byte(e.State), flag(flagRival, e.Rival)|flag(flagFailing4, e.Failing[0])|flag(flagFailing6, e.Failing[1])|flag(flagTieSealed, e.TieSealed), byte(e.Announcements))
 	for _, v := range []uint64{
-		uint64(e.Carpdev), e.Config, uint64(e.Deadline), uint64(e.Heard), uint64(e.Sent), uint64(e.Interval), e.BowOuts[0], e.BowOuts[1],
+		uint64(e.Carpdev), e.Config, uint64(e.Deadline), uint64(e.Heard), uint64(e.Sent), uint64(e.Interval), e.BowOuts[0], e.BowOuts[1], uint64(e.Recovered[0]), uint64(e.Recovered[1]),
 	} {
 		p = le.AppendUint64(p, v)
 	}
@@ -79,6 +82,15 @@ func (e *Entry) encode(seq uint64, b *[copySize]byte) {
 		f := &e.Frames[i]
 		p = le.AppendUint32(p, uint32(f.Carpdev))
 		p = append(append(p, byte(f.len)), f.Bytes()...)
+	}
+	tie := e.TieSrc.AsSlice()
+	p = append(p, byte(e.Probes[0]), byte(e.Probes[1]), byte(e.Ties), byte(len(tie)))
+	p = append(p, tie...)
+	for i := range e.Previous {
+		if o := &e.Previous[i]; o.Until != 0 {
+			p = le.AppendUint64(p, uint64(o.Until))
+			p = append(p, o.Fixed[:]...)
+		}
 	}
 	le.PutUint32(b[atSum:], sumOf(b[:]))
 }
@@ -103,17 +115,25 @@ func (e *Entry) decode(b []byte) (seq uint64, ok bool) {
 	e.Carp = string(r.take(int(r.byte())))
 	e.VHID, e.State = r.byte(), engine.State(r.byte())
 	flags := r.byte()
-	e.Rival, e.Failing = flags&flagRival != 0, [2]bool{flags&flagFailing4 != 0, flags&flagFailing6 != 0}
+	e.Rival, e.TieSealed, e.Failing = flags&flagRival != 0, flags&flagTieSealed != 0, [2]bool{flags&flagFailing4 != 0, flags&flagFailing6 != 0}
 	e.Announcements = int(r.byte())
 	e.Carpdev, e.Config = r.int(), r.uint64()
 	for _, into := range []*engine.Instant{&e.Deadline, &e.Heard, &e.Sent, &e.Interval} {
-		*into = engine.Instant(r.uint64())
-		r.bad = r.bad || *into < 0
+		*into = r.instant()
 	}
 	e.BowOuts = [2]uint64{r.uint64(), r.uint64()}
+	e.Recovered = [2]engine.Instant{r.instant(), r.instant()}
 	for i := range e.Frames {
 		carpdev := int(r.uint32())
 		e.Frames[i].set(carpdev, r.take(int(r.byte())))
+	}
+	e.Probes, e.Ties = [2]int{int(r.byte()), int(r.byte())}, int(r.byte())
+	e.TieSrc = r.addr(int(r.byte()))
+	for i := range e.Previous {
+		if e.Previous[i].Until = r.instant(); e.Previous[i].Until == 0 { // the last
+			break
+		}
+		copy(e.Previous[i].Fixed[:], r.take(wire.FixedSize))
 	}
 	return seq, !r.bad && config.IsCarpName(e.Carp) && (e.State == engine.Backup || e.State == engine.Master)
 }
@@ -170,6 +190,19 @@ func (r *reader) uint64() uint64 {
 		return binary.LittleEndian.Uint64(b)
 	}
 	return 0
+}
+
+func (r *reader) instant() engine.Instant {
+	v := engine.Instant(r.uint64())
+	r.bad = r.bad || v < 0
+	return v
+}
+
+// addr reads an address of that length; 0: there is none.
+func (r *reader) addr(n int) netip.Addr {
+	a, ok := netip.AddrFromSlice(r.take(n))
+	r.bad = r.bad || ok != (n != 0)
+	return a
 }
 
 // int reads what must be the index of an interface.

@@ -16,9 +16,9 @@ import (
 // The layout: a header, slots, one for each virtual host, and places for the counters of carps. The version changes with it: a successor of another version says that it cannot go on.
 const (
 	magic      = "carpkept"
-	version    = 2
+	version    = 3
 	headerSize = 4096
-	slotSize   = 1024
+	slotSize   = 2560
 	slotMax    = 4096
 	size       = atPlaces + slotMax*placeSize
 )

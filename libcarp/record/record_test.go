@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"carp/libcarp/engine"
+	"carp/libcarp/wire"
 )
 
 func newFile(t testing.TB) *os.File {
@@ -36,11 +38,17 @@ func newRecord(t testing.TB) *Record {
 
 // master returns what is kept of a master, all of it made of n.
 func master(n int) engine.Kept {
-	return engine.Kept{
+	k := engine.Kept{
 		Carp: "carp2147483647", VHID: uint8(n), Config: uint64(n) << 32, Carpdev: n & 0x7fffffff, State: engine.Master,
 		Deadline: engine.Instant(n + 1), Heard: engine.Instant(n + 2), Announcements: n % 3, Rival: n%2 == 0, Failing: [2]bool{n%3 == 0, n%5 == 0},
-		BowOuts: [2]uint64{uint64(n + 3), uint64(n + 4)},
+		BowOuts: [2]uint64{uint64(n + 3), uint64(n + 4)}, Probes: [2]int{n % 97, n % 89}, Recovered: [2]engine.Instant{engine.Instant(n), engine.Instant(n + 6)},
+		TieSrc: []netip.Addr{{}, netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), netip.AddrFrom16([16]byte{0xfe, 0x80, 15: byte(n)})}[n%3], TieSealed: n%2 == 1, Ties: n % 8,
 	}
+	for i := range n % (len(k.Previous) + 1) {
+		k.Previous[i].Until = engine.Instant(n + i + 1)
+		k.Previous[i].Fixed = [wire.FixedSize]byte{0: byte(n), wire.FixedSize - 1: byte(n + i)}
+	}
+	return k
 }
 
 func frame(n int) []byte {

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding"
 	"encoding/binary"
+	"fmt"
 	"hash"
 	"net/netip"
 	"slices"
@@ -60,6 +61,24 @@ func newAuth(key, prefix []byte) *Auth {
 	a.inner = a.state(pad(0x36), prefix)
 	a.outer = a.state(pad(0x5c))
 	return a
+}
+
+// FixedSize is the length of what [Auth.Fixed] returns.
+const FixedSize = 96
+
+// Fixed returns the state of the hash after the key and the list of addresses, which both [AuthOf] needs no more. It is as secret as the key.
+func (a *Auth) Fixed() (fixed [FixedSize]byte, ok bool) {
+	return fixed, copy(fixed[:], a.inner) == len(a.inner)
+}
+
+// AuthOf returns the Auth that fixed is of, and that had this key. The error says that it is of none.
+func AuthOf(key [20]byte, fixed [FixedSize]byte) (*Auth, error) {
+	a := newAuth(key[:], nil)
+	if err := a.hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(fixed[:]); err != nil {
+		return nil, fmt.Errorf("wire: %w", err)
+	}
+	a.inner = append(a.inner[:0], fixed[:]...)
+	return a, nil
 }
 
 // state returns the state of the hash after the parts, for restore.

@@ -235,3 +235,28 @@ func BenchmarkSum(b *testing.B) {
 		auth.Sum(uint64(i))
 	}
 }
+
+// What is fixed of an Auth makes the same one again, with the key; something else is refused.
+func TestAuthOf(t *testing.T) {
+	id := Identity{Key: [20]byte{1, 2, 3}, VHID: 7, Addrs: []netip.Addr{netip.MustParseAddr("192.168.1.10")}}
+	for n := range 20 { // whatever stands in the hash's last block
+		id.Addrs = append(id.Addrs, netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}))
+		a := NewAuth(id)
+		fixed, ok := a.Fixed()
+		b, err := AuthOf(id.Key, fixed)
+		if !ok || err != nil {
+			t.Fatalf("%d addresses: %v, %v", n+2, ok, err)
+		}
+		for _, counter := range []uint64{0, 1, 1 << 63} {
+			if a.Sum(counter) != b.Sum(counter) {
+				t.Errorf("%d addresses: another HMAC", n+2)
+			}
+		}
+		if c, err := AuthOf([20]byte{9}, fixed); err == nil && c.Sum(1) == a.Sum(1) {
+			t.Error("the same HMAC with another key")
+		}
+	}
+	if _, err := AuthOf(id.Key, [FixedSize]byte{}); err == nil {
+		t.Error("nothing is taken for an Auth")
+	}
+}
