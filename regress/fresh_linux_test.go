@@ -1,12 +1,14 @@
 package regress
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // freshSystem makes of this host one that has just been set up, for a shell script that runs in a host of a lab: a system of its own with sysvinit, as far as
@@ -22,6 +24,7 @@ mount -t tmpfs none /run
 rm -f /usr/bin/systemctl /etc/hostname.* /etc/netstart
 echo >/etc/sysctl.conf
 soon() { n=0; until "$@" >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 100 ] || { echo "not soon: $*"; exit 1; }; sleep 0.1; done; }
+serves() { [ -z "$(sysctl-carp -n net.inet.carp.log 2>&1 >/dev/null)" ]; }
 is() { ifconfig carp0 | grep -q "status: $1"; }
 `
 
@@ -31,8 +34,11 @@ func (m *machine) fresh(t *testing.T, script string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("ip", "netns", "exec", m.ns, "unshare", "-m", "sh", "-c", freshSystem+script)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, "ip", "netns", "exec", m.ns, "unshare", "-m", "sh", "-c", freshSystem+script)
 	c.Env = append(os.Environ(), "T="+t.TempDir(), "SRC="+src, "LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:"+os.Getenv("PATH"))
+	c.WaitDelay = time.Second // a daemon that the script has left has its output
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v", err)
