@@ -3,13 +3,18 @@ package regress
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 // A backup is silent with the gate and without; its link shows what it is, and the log says once that there is no gate.
@@ -119,21 +124,98 @@ func TestNothingLeft(t *testing.T) {
 		same("destroy")
 		a.must("ifconfig-carp carp0 vhid 1 advbase 0 192.168.1.10")
 		a.becomes("master", 5*time.Second)
+		objects := a.objects()
+		if len(objects.maps) == 0 {
+			t.Errorf("%q: no map while it runs: the test sees nothing", args)
+		}
 		a.stop()
 		same("SIGTERM")
+		objects.gone(l, "SIGTERM")
 		a.start(args...)
 		a.becomes("master", 5*time.Second)
+		objects = a.objects()
 		a.crash()
 		a.start(args...)
 		a.becomes("master", 5*time.Second)
 		a.must("ifconfig-carp carp0 destroy")
 		same("destroy after a crash")
+		objects.gone(l, "destroy after a crash")
+		objects = a.objects()
 		a.stop()
 		same("SIGTERM after a crash")
+		objects.gone(l, "SIGTERM after a crash")
 		if _, err := os.Stat(filepath.Join(a.state, "carpdevs")); err == nil {
 			t.Errorf("%q: settings of carpdevs are still kept", args)
 		}
 	}
+}
+
+// objects are a kernelsim's eBPF maps and the programs that use them, by their numbers, which are never given again. On a machine where much else runs there is no
+// telling by names whose they are.
+type objects struct {
+	maps  map[ebpf.MapID]bool
+	progs map[ebpf.ProgramID]bool
+}
+
+func (m *machine) objects() objects {
+	t := m.lab.t
+	t.Helper()
+	o := objects{map[ebpf.MapID]bool{}, map[ebpf.ProgramID]bool{}}
+	for _, pid := range []int{m.sim.Process.Pid, m.engine()} {
+		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			data, _ := os.ReadFile(name) // or closed meanwhile
+			for _, line := range strings.Split(string(data), "\n") {
+				if f := strings.Fields(line); len(f) == 2 && f[0] == "map_id:" && strings.Contains(string(data), "map_type:") {
+					id, err := strconv.Atoi(f[1])
+					if err != nil {
+						t.Fatal(err)
+					}
+					o.maps[ebpf.MapID(id)] = true
+				}
+			}
+		}
+	}
+	for id, err := ebpf.ProgramGetNextID(0); err == nil; id, err = ebpf.ProgramGetNextID(id) {
+		p, err := ebpf.NewProgramFromID(id)
+		if err != nil {
+			continue // gone
+		}
+		if info, err := p.Info(); err == nil {
+			uses, _ := info.MapIDs()
+			if slices.ContainsFunc(uses, func(id ebpf.MapID) bool { return o.maps[id] }) {
+				o.progs[id] = true
+			}
+		}
+		p.Close()
+	}
+	if len(o.maps) > 0 && len(o.progs) == 0 {
+		t.Errorf("%s: %d maps, and no program uses them", m.name, len(o.maps))
+	}
+	return o
+}
+
+// gone waits until the kernel has let go of all.
+func (o objects) gone(l *lab, when string) {
+	l.t.Helper()
+	l.within(5*time.Second, fmt.Sprintf("no map and no program is left after %s", when), func() bool {
+		for id := range o.maps {
+			if m, err := ebpf.NewMapFromID(id); err == nil {
+				m.Close()
+				return false
+			}
+		}
+		for id := range o.progs {
+			if p, err := ebpf.NewProgramFromID(id); err == nil {
+				p.Close()
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // diff returns the lines that only one of two texts has.
