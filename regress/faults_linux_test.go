@@ -25,11 +25,18 @@ type duel struct {
 	interval time.Duration
 }
 
-func newDuel(t *testing.T, words string, interval time.Duration) *duel {
+func newDuel(t *testing.T, words string, interval time.Duration, prepare ...func(a *machine)) *duel {
 	t.Helper()
 	l := newLab(t)
 	client := l.machine("client")
-	d := &duel{lab: l, c: client.capture(), a: l.host("a"), b: l.host("b"), interval: interval}
+	d := &duel{lab: l, c: client.capture(), a: l.machine("a"), interval: interval}
+	for _, f := range prepare {
+		f(d.a)
+	}
+	d.a.start()
+	t.Cleanup(d.a.crash)
+	d.a.serves()
+	d.b = l.host("b")
 	d.a.must(fmt.Sprintf("sysctl -qw net.ipv4.ip_default_ttl=%d", ttlOfA))
 	d.a.must("ifconfig-carp carp0 vhid 1 " + words + " 192.168.1.10")
 	d.a.becomes("master", 10*time.Second)

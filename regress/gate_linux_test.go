@@ -302,114 +302,113 @@ func answers(ofA bool) func(*frame) bool {
 	}
 }
 
-// Nobody answers for a dead host: the last answer comes at most a lease after the fault, and before the other is master; one that thaws does not answer.
-func TestDeadHost(t *testing.T) {
-	const fastInterval = time.Second * 25 / 256
-	soon := 20 * time.Millisecond // on a machine that does much else
-	if long {
-		soon = 5 * time.Millisecond
-	}
-	for _, words := range []struct {
-		words    string
-		interval time.Duration
-		trials   int
-	}{
-		{fast, fastInterval, trials(3, 20)},
-		{"advbase 1 advskew 0", time.Second, trials(1, 5)},
-	} {
-		lease := min(2*words.interval, 500*time.Millisecond)
-		for _, fault := range []struct {
-			name   string
-			median time.Duration // the last answer may come so late
-			do     func(a *machine)
-		}{
-			{"SIGSTOP of the engine", lease + 5*time.Millisecond, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGSTOP) }},
-			{"SIGSTOP of both", lease + 5*time.Millisecond, func(a *machine) {
-				syscall.Kill(a.engine(), syscall.SIGSTOP)
-				a.sim.Process.Signal(syscall.SIGSTOP)
-			}},
-			{"SIGKILL of both", lease + 5*time.Millisecond, func(a *machine) { a.crash() }},
-			{"a loop that hangs", lease + 5*time.Millisecond, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGUSR2) }},
-			// The supervisor shuts the gate as soon as it hears of the second time.
-			{"SIGKILL of the engine, twice", soon, func(a *machine) {
-				time.Sleep(time.Second) // the last death is forgotten
-				old := a.engine()
-				syscall.Kill(old, syscall.SIGKILL)
-				a.lab.within(time.Second, "another engine", func() bool { return a.engine() != old && a.status("carp0") == "master" })
-				syscall.Kill(a.engine(), syscall.SIGKILL)
-			}},
-		} {
-			t.Run(fault.name+", "+words.words, func(t *testing.T) {
-				l := newLab(t)
-				client := l.machine("client")
-				c := client.capture()
-				a, b := l.machine("a"), l.host("b")
-				a.testing(time.Second)
-				a.start()
-				a.serves()
-				t.Cleanup(a.crash)
-				a.must("sysctl -qw net.ipv4.ip_default_ttl=99")
-				a.must("ifconfig-carp carp0 vhid 1 " + words.words + " 192.168.1.10")
-				a.becomes("master", 10*time.Second)
-				b.must("ifconfig-carp carp0 vhid 1 " + words.words + " 192.168.1.10")
-				b.becomes("backup", 10*time.Second)
-				ping := client.command("ping", "-n", "-q", "-i", "0.002", "192.168.1.10")
-				if err := ping.Start(); err != nil {
-					t.Fatal(err)
-				}
-				defer func() { ping.Process.Signal(syscall.SIGINT); ping.Wait() }()
-				s := &series{name: fault.name + ", " + words.words + ": the last answer"}
-				for len(s.late) < words.trials && s.repeated < 10*words.trials {
-					// On a machine that does much else a may have stood still for two intervals, and given way.
-					for settled := false; !settled; settled = a.status("carp0") == "master" && b.status("carp0") == "backup" {
-						b.must("ifconfig-carp carp0 down")
-						a.becomes("master", 5*time.Second)
-						b.must("ifconfig-carp carp0 up")
-						b.becomes("backup", 5*time.Second)
-						time.Sleep(time.Duration((len(s.late)+s.repeated)*37%200)*time.Millisecond + 4*words.interval)
-					}
-					pid := a.engine()
-					from := c.count()
-					c.wait(t, from, time.Second, "an answer of a", answers(true))
-					fault.do(a)
-					at := time.Now()
-					control := startControl(t, at.Add(5*time.Millisecond))
-					f, taken := c.wait(t, from, 4*words.interval+time.Second, "an announcement of b", announcement("192.168.1.10"))
-					c.wait(t, taken, 2*time.Second, "an answer of b", answers(false))
-					last := at
-					for _, f := range c.since(from, answers(true)) {
-						last = f.at
-					}
-					if !last.Before(f.at) {
-						t.Errorf("a answers %v after b is master", last.Sub(f.at))
-					}
-					if control.late(t) > controlLimit {
-						s.repeated++
-					} else {
-						s.late = append(s.late, last.Sub(at))
-					}
+// A fault after which host a is dead.
+type fault struct {
+	name string
+	soon bool // the last answer comes at once, and not at the end of a lease
+	do   func(a *machine)
+	mend func(a *machine, engine int) // may be nil
+}
 
-					back := c.count()
-					switch {
-					case strings.HasPrefix(fault.name, "SIGSTOP"):
-						a.sim.Process.Signal(syscall.SIGCONT)
-						syscall.Kill(pid, syscall.SIGCONT)
-					case fault.name == "SIGKILL of both":
-						a.start()
-					}
-					a.becomes("backup", 5*time.Second)
-					if n := len(c.since(back, answers(true))); n != 0 {
-						t.Errorf("a answers %d times when it is back", n)
-					}
-				}
-				s.judge(t, fault.median, lease+5*time.Millisecond)
-				log := a.readLog()
-				// One that is stopped for a moment, as here, is none yet.
-				if hangs, want := strings.Contains(log, "kernelsim: the engine hangs, killing it\n"), strings.HasSuffix(fault.name, "hangs"); hangs != want && fault.name != "SIGSTOP of the engine" {
-					t.Errorf("an engine was taken for one that hangs: %v; log:\n%s", hangs, log)
-				}
+var faults = []fault{
+	{"SIGSTOP of the engine", false, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGSTOP) }, thaw},
+	{"SIGSTOP of both", false, func(a *machine) {
+		syscall.Kill(a.engine(), syscall.SIGSTOP)
+		a.sim.Process.Signal(syscall.SIGSTOP)
+	}, thaw},
+	{"SIGKILL of both", false, func(a *machine) { a.crash() }, func(a *machine, _ int) { a.start() }},
+	{"a loop that hangs", false, func(a *machine) { syscall.Kill(a.engine(), syscall.SIGUSR2) }, nil},
+	// The supervisor shuts the gate as soon as it hears of the second time.
+	{"SIGKILL of the engine, twice", true, func(a *machine) {
+		time.Sleep(time.Second) // the last death is forgotten
+		old := a.engine()
+		syscall.Kill(old, syscall.SIGKILL)
+		a.lab.within(time.Second, "another engine", func() bool { return a.engine() != old && a.status("carp0") == "master" })
+		syscall.Kill(a.engine(), syscall.SIGKILL)
+	}, nil},
+}
+
+func thaw(a *machine, engine int) {
+	a.sim.Process.Signal(syscall.SIGCONT)
+	syscall.Kill(engine, syscall.SIGCONT)
+}
+
+// Nobody answers for a dead host: the last answer comes at most a lease after the fault, and before the other is master; one that thaws does not answer.
+// With the short interval all faults happen on one LAN, one after the other; what waits for seconds waits beside others.
+func TestDeadHost(t *testing.T) {
+	t.Run(fast, func(t *testing.T) {
+		d := newDuel(t, fast, time.Second*25/256, forgetting)
+		for _, f := range faults {
+			t.Run(f.name, func(t *testing.T) {
+				defer d.as(t)()
+				d.suffer(&f, trials(3, 20))
 			})
 		}
+	})
+	const slow = "advbase 1 advskew 0"
+	t.Run(slow, func(t *testing.T) {
+		for _, f := range faults {
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				newDuel(t, slow, time.Second, forgetting).suffer(&f, trials(1, 5))
+			})
+		}
+	})
+}
+
+// forgetting lets an engine's death be forgotten after a second.
+func forgetting(a *machine) { a.testing(time.Second) }
+
+// suffer lets a fault happen to a, again and again.
+func (d *duel) suffer(fault *fault, n int) {
+	t, a, b, c := d.t, d.a, d.b, d.c
+	t.Helper()
+	logs := len(a.readLog())
+	answered := &series{name: fault.name + ": the last answer"}
+	nobody := &series{name: fault.name + ": nobody answers"}
+	for len(answered.late) < n && answered.repeated < 10*n {
+		d.settle()
+		engine, from := a.engine(), c.count()
+		c.wait(t, from, time.Second, "an answer of a", answers(true))
+		fault.do(a)
+		at := time.Now()
+		control := startControl(t, at.Add(5*time.Millisecond))
+		announced, taken := c.wait(t, from, 4*d.interval+time.Second, "an announcement of b", announcement("192.168.1.10"))
+		first, _ := c.wait(t, taken, 2*time.Second, "an answer of b", answers(false))
+		last := at
+		for _, f := range c.since(from, answers(true)) {
+			last = f.at
+		}
+		if !last.Before(announced.at) {
+			t.Errorf("a answers %v after b is master", last.Sub(announced.at))
+		}
+		if control.late(t) > controlLimit {
+			answered.repeated++
+			nobody.repeated++
+		} else {
+			answered.late, nobody.late = append(answered.late, last.Sub(at)), append(nobody.late, first.at.Sub(last))
+		}
+
+		back := c.count()
+		if fault.mend != nil {
+			fault.mend(a, engine)
+		}
+		a.becomes("backup", 5*time.Second)
+		if n := len(c.since(back, answers(true))); n != 0 {
+			t.Errorf("a answers %d times when it is back", n)
+		}
+		b.becomes("master", time.Second)
+	}
+	limit := d.lease() + 5*time.Millisecond
+	if fault.soon {
+		limit = stray()
+	}
+	answered.judge(t, limit, d.lease()+5*time.Millisecond)
+	nobody.judge(t, d.masterDown()+20*time.Millisecond, d.masterDown()+d.interval)
+	// One that is stopped for a moment, as here, is none yet.
+	log := a.readLog()[logs:]
+	if hangs, want := strings.Contains(log, "kernelsim: the engine hangs, killing it\n"), strings.HasSuffix(fault.name, "hangs"); hangs != want && fault.name != "SIGSTOP of the engine" {
+		t.Errorf("an engine was taken for one that hangs: %v; log:\n%s", hangs, log)
 	}
 }
 

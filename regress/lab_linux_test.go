@@ -92,6 +92,13 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
+// as lets a part of the test use the lab, until what it returns is called.
+func (l *lab) as(t *testing.T) (whole func()) {
+	before := l.t
+	l.t = t
+	return func() { l.t = before }
+}
+
 // run runs a command of the test itself; it must succeed.
 func (l *lab) run(args ...string) string {
 	l.t.Helper()
