@@ -27,7 +27,7 @@ func isTheirs(args []string) bool {
 	if isOption && len(args) > 1 {
 		name = args[1]
 	}
-	if config.IsCarpName(name) || name == "carp" {
+	if label, _, _ := strings.Cut(name, ":"); config.IsCarpName(label) || name == "carp" { // carp0:1 would be an address of the link
 		return false
 	}
 	if ordinary.Elsewhere && !isOption && endsInDigit(name) {

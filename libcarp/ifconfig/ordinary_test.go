@@ -59,7 +59,7 @@ func TestPrintOrdinary(t *testing.T) {
 func TestIsTheirs(t *testing.T) {
 	for line, want := range map[string]bool{
 		"": false, "-a": false, "-A": false, "-s": true, "-v": true, "-a -s": false, "-as": true, "-v eth0": true, "-v carp0": false, "-v carp": false, "-x": false,
-		"eth0:1": true, "eth0:1 down": true, "eth0 hw ether 2:3:4:5:6:7": true, "eth0 -promisc": true, "carp0 promisc": false, "carp promisc": false,
+		"eth0:1": true, "eth0:1 down": true, "eth0 hw ether 2:3:4:5:6:7": true, "eth0 -promisc": true, "carp0 promisc": false, "carp0:1": false, "carp0:1 down": false, "carp promisc": false,
 		"bridge0 add eth0": false, "eth0 add 2001:db8::1/64": true, "eth0 inet6 del 2001:db8::1": true, "eth0 add": false, "eth0 add 10.0.0.1": false,
 		"eth0 mtu 1500": false, "hw": false, "-n": false, "--help": false,
 	} {

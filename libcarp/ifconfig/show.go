@@ -117,6 +117,9 @@ func (p *program) all() (all []shown, remark statedir.Remark, err error) {
 
 // hasGroup reports whether one of the host's interfaces is in a group.
 func (p *program) hasGroup(name string) bool {
+	if name == "all" { // every interface is in it
+		return true
+	}
 	if p.host == nil {
 		return false
 	}
