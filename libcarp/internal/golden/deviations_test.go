@@ -53,7 +53,7 @@ func TestCasesDeviateByTheList(t *testing.T) {
 	}
 }
 
-// What is in the list is told in COMPATIBILITY of a manual page, after a comment with its id.
+// What is in the list is told in COMPATIBILITY of a manual page, after a comment with its id, and nothing is told there that is not in the list.
 func TestPagesTellDeviations(t *testing.T) {
 	var told string
 	for _, page := range []string{"ifconfig-carp.8", "sysctl-carp.8", "netstat-carp.8", "carp.4", "hostname.carp.5"} {
@@ -65,7 +65,14 @@ func TestPagesTellDeviations(t *testing.T) {
 		section, _, _ = strings.Cut(section, "\n.Sh ")
 		told += section + "\n"
 	}
-	for id := range deviations(t) {
+	list := deviations(t)
+	for _, item := range strings.Split(told, "\n.It\n")[1:] {
+		text, ok := strings.CutPrefix(item, ".\\\" deviation: ")
+		if id, _, _ := strings.Cut(text, "\n"); !ok || list[id] == "" {
+			t.Errorf("no line .\\\" deviation: with an id of man/deviations before\n%s", item)
+		}
+	}
+	for id := range list {
 		if !strings.Contains(told, ".\\\" deviation: "+id+"\n") {
 			t.Errorf("no page has a line .\\\" deviation: %s under COMPATIBILITY", id)
 		}
