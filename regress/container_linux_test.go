@@ -49,7 +49,7 @@ func TestContainer(t *testing.T) {
 			}, 0,
 			[]string{noGateLine, "kernelsim: /proc/sys/net: read-only file system; set net.ipv6.conf.default.keep_addr_on_down=1 for this container\n"}, true},
 		{"+net_admin,+bpf", "net.ipv6.conf.default.accept_ra=0", []string{"packet sockets (CAP_NET_RAW): operation not permitted\n"}, 1,
-			[]string{"kernelsim: failed to open a raw socket (it takes CAP_NET_RAW): operation not permitted\n", engineLine}, false},
+			[]string{"kernelsim: failed to open a packet socket (it takes CAP_NET_RAW): operation not permitted\n"}, false},
 		{"+net_raw,+bpf", "net.ipv6.conf.default.accept_ra=0",
 			[]string{
 				"links and addresses (CAP_NET_ADMIN): operation not permitted\n",

@@ -259,10 +259,11 @@ func (m *machine) crash() {
 	default:
 	}
 	engines := childrenOf(m.sim.Process.Pid) // cannot be anybody else's while the supervisor, which starts them, is not reaped
-	m.sim.Process.Kill()
+	m.sim.Process.Signal(syscall.SIGSTOP)    // it must not start another
 	for _, pid := range engines {
-		syscall.Kill(pid, syscall.SIGKILL)
+		syscall.Kill(pid, syscall.SIGKILL) // nor they bow out
 	}
+	m.sim.Process.Kill()
 	<-m.ended
 }
 

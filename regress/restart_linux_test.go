@@ -304,7 +304,6 @@ func badProgram(t *testing.T, statement string) []byte {
 
 // A program that crashes, is none, is not there, or does not become ready, changes nothing; the log says why.
 func TestBadProgram(t *testing.T) {
-	t.Parallel()
 	l := newLab(t)
 	client := l.machine("client")
 	a, b := l.machine("a"), l.host("b")
@@ -327,6 +326,11 @@ func TestBadProgram(t *testing.T) {
 	a.start()
 	a.serves()
 	t.Cleanup(a.crash)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of a:\n%s", a.readLog())
+		}
+	})
 	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
 	a.becomes("master", 5*time.Second)
 	b.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")

@@ -87,7 +87,7 @@ type Parting struct {
 func OpenParting(mark string) (*Parting, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) // it receives nothing
 	if err != nil {
-		return nil, fmt.Errorf("failed to open a packet socket: %w", err)
+		return nil, fmt.Errorf("failed to open a packet socket (it takes CAP_NET_RAW): %w", err)
 	}
 	return &Parting{fd, mark}, nil
 }
