@@ -73,12 +73,64 @@ func (d Dir) Events(after int) ([]Event, error) {
 	return all, nil
 }
 
-func readEvents(path string) (all []Event, err error) {
+// readWhole returns the lines of a file of events, without what an interrupted write has left of one.
+func readWhole(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	whole := data[:bytes.LastIndexByte(data, '\n')+1] // of the rest the next writer will know nothing
+	return data[:bytes.LastIndexByte(data, '\n')+1], err
+}
+
+// backwards visits the lines from the last on, until it is told to stop.
+func backwards(whole []byte, visit func(line []byte) (more bool)) {
+	for more := true; more && len(whole) > 0; {
+		line := whole[bytes.LastIndexByte(whole[:len(whole)-1], '\n')+1:]
+		whole = whole[:len(whole)-len(line)]
+		more = visit(line[:len(line)-1])
+	}
+}
+
+// lastEvents returns the last event of each carp. The next engine waits for it while leases run out: no line is parsed that need not be.
+func (d Dir) lastEvents() (map[string]Event, error) {
+	last := map[string]Event{}
+	for _, path := range []string{d.events(), d.oldEvents()} {
+		whole, err := readWhole(path)
+		if err != nil {
+			return last, err
+		}
+		backwards(whole, func(line []byte) bool {
+			_, rest, _ := bytes.Cut(line, []byte{' '})
+			_, rest, _ = bytes.Cut(rest, []byte{' '})
+			carp, _, _ := bytes.Cut(rest, []byte{' '})
+			if _, known := last[string(carp)]; !known {
+				if e, err := ParseEvent(string(line)); err == nil {
+					last[e.Carp] = e
+				}
+			}
+			return true
+		})
+	}
+	return last, nil
+}
+
+// lastNumber returns that of the last event there is; 0: there is none.
+func lastNumber(files ...[]byte) (number int) {
+	for _, whole := range files {
+		backwards(whole, func(line []byte) bool {
+			e, err := ParseEvent(string(line))
+			number = e.Number
+			return err != nil
+		})
+		if number != 0 {
+			break
+		}
+	}
+	return number
+}
+
+func readEvents(path string) (all []Event, err error) {
+	whole, err := readWhole(path)
 	for _, line := range strings.Split(string(whole), "\n") {
 		if e, err := ParseEvent(line); err == nil {
 			all = append(all, e)
@@ -97,23 +149,20 @@ type eventLog struct {
 
 // openEvents goes on where the files end. What an interrupted write has left of a line is cut off.
 func openEvents(d Dir) (*eventLog, error) {
-	all, err := d.Events(0)
+	whole, err := readWhole(d.events())
 	if err != nil {
 		return nil, err
 	}
-	l := &eventLog{dir: d}
-	if len(all) > 0 {
-		l.number = all[len(all)-1].Number
+	earlier, err := readWhole(d.oldEvents())
+	if err != nil {
+		return nil, err
 	}
+	l := &eventLog{dir: d, number: lastNumber(whole, earlier)}
 	if err := l.open(); err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(d.events())
-	if err == nil {
-		l.size = int64(bytes.LastIndexByte(data, '\n') + 1)
-		err = l.file.Truncate(l.size)
-	}
-	if err != nil {
+	l.size = int64(len(whole))
+	if err := l.file.Truncate(l.size); err != nil {
 		l.close()
 		return nil, err
 	}

@@ -108,12 +108,8 @@ func (s *Store) OnEvent(told func(number int)) {
 
 // LastEvents returns the last event of each carp, as far as the files go back. It is for the start.
 func (s *Store) LastEvents() map[string]Event {
-	last := map[string]Event{}
-	all, err := s.dir.Events(0)
+	last, err := s.dir.lastEvents()
 	s.report(err)
-	for _, e := range all {
-		last[e.Carp] = e
-	}
 	return last
 }
 
