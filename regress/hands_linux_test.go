@@ -131,52 +131,55 @@ func (m *machine) meddle(d meddling, before string) time.Duration {
 // What somebody else's hands do is mended, on a master and on a backup; the master stays master, and the backup silent.
 func TestMeddling(t *testing.T) {
 	for _, state := range []string{"master", "backup"} {
-		l := newLab(t)
-		client, a := l.machine("client"), l.host("a")
-		a.third()
-		a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")
-		a.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
-		a.becomes("backup", 5*time.Second)
-		if state == "master" {
-			a.must("ifconfig-carp carp0 state master")
-		}
-		for _, d := range a.meddlings() {
-			s := &series{name: state + ", " + d.name}
-			time.Sleep(50 * time.Millisecond)
-			before := a.look(d.seen)
-			for n := 0; n < trials(3, 20); n++ {
-				if long {
-					time.Sleep(120 * time.Millisecond) // it is no fight
-				}
-				control := startControl(t, time.Now().Add(10*time.Millisecond))
-				took := a.meddle(d, before)
-				if control.late(t) > controlLimit && s.repeated < 20 {
-					s.repeated++
-					n--
-					continue
-				}
-				s.late = append(s.late, took)
-				if n > 0 {
-					continue
-				}
-				if state == "backup" {
-					l.ip(client.ns, "neigh", "replace", "192.168.1.10", "lladdr", virtualMAC, "dev", "eth0", "nud", "permanent")
-					if r := client.do("ping -n -c 3 -i 0.02 -W 0.1 192.168.1.10"); r.code == 0 {
-						t.Errorf("%s: an answer", s.name)
+		t.Run(state, func(t *testing.T) {
+			t.Parallel() // to the other: most of the time is waited for
+			l := newLab(t)
+			client, a := l.machine("client"), l.host("a")
+			a.third()
+			a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")
+			a.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
+			a.becomes("backup", 5*time.Second)
+			if state == "master" {
+				a.must("ifconfig-carp carp0 state master")
+			}
+			for _, d := range a.meddlings() {
+				s := &series{name: state + ", " + d.name}
+				time.Sleep(50 * time.Millisecond)
+				before := a.look(d.seen)
+				for n := 0; n < trials(3, 20); n++ {
+					if long {
+						time.Sleep(120 * time.Millisecond) // it is no fight
 					}
-					l.ip(client.ns, "neigh", "del", "192.168.1.10", "dev", "eth0")
-				} else if !client.ping("192.168.1.10") || !client.ping("2001:db8:1::10") {
-					t.Errorf("%s: no answer", s.name)
+					control := startControl(t, time.Now().Add(10*time.Millisecond))
+					took := a.meddle(d, before)
+					if control.late(t) > controlLimit && s.repeated < 20 {
+						s.repeated++
+						n--
+						continue
+					}
+					s.late = append(s.late, took)
+					if n > 0 {
+						continue
+					}
+					if state == "backup" {
+						l.ip(client.ns, "neigh", "replace", "192.168.1.10", "lladdr", virtualMAC, "dev", "eth0", "nud", "permanent")
+						if r := client.do("ping -n -c 3 -i 0.02 -W 0.1 192.168.1.10"); r.code == 0 {
+							t.Errorf("%s: an answer", s.name)
+						}
+						l.ip(client.ns, "neigh", "del", "192.168.1.10", "dev", "eth0")
+					} else if !client.ping("192.168.1.10") || !client.ping("2001:db8:1::10") {
+						t.Errorf("%s: no answer", s.name)
+					}
+				}
+				s.judge(t, d.limit, d.limit+200*time.Millisecond)
+				if s := a.status("carp0"); s != state {
+					t.Errorf("after %s it is %s", d.name, s)
 				}
 			}
-			s.judge(t, d.limit, d.limit+200*time.Millisecond)
-			if s := a.status("carp0"); s != state {
-				t.Errorf("after %s it is %s", d.name, s)
+			if n := strings.Count(a.readLog(), "transition"); n > 2 {
+				t.Errorf("%s: transitions: %s", state, a.readLog())
 			}
-		}
-		if n := strings.Count(a.readLog(), "transition"); n > 2 {
-			t.Errorf("%s: transitions: %s", state, a.readLog())
-		}
+		})
 	}
 }
 

@@ -39,6 +39,7 @@ func TestHealing(t *testing.T) {
 		}},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel() // to the others: most of the time is waited for
 			l := newLab(t)
 			client := l.machine("client")
 			a, b := l.host("a"), l.host("b")

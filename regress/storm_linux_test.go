@@ -30,7 +30,7 @@ func TestInterfaceStorm(t *testing.T) {
 	a := l.host("a")
 	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
 	a.becomes("master", 5*time.Second)
-	n := trials(150, 500)
+	n := trials(60, 500)
 	var up, down strings.Builder
 	for i := range n {
 		fmt.Fprintf(&up, "link add s%d type veth peer name r%d\nlink set s%d up\nlink set r%d up\n", i, i, i, i)

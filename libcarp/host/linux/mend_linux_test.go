@@ -11,6 +11,7 @@ import (
 
 // The kernel tells each setting under the number that we believe.
 func TestSettingsAreSeen(t *testing.T) {
+	t.Parallel()
 	inNetwork(t, func(l *lab) {
 		l.ip("link", "add", "test0", "link", "eth0", "type", "macvlan", "mode", "private")
 		l.ip("link", "set", "test0", "up")
@@ -35,6 +36,7 @@ func TestSettingsAreSeen(t *testing.T) {
 
 // What somebody does to a link is told as amiss, once, and Ensure mends it; what we do is not.
 func TestAmiss(t *testing.T) {
+	t.Parallel()
 	inNetwork(t, func(l *lab) {
 		amiss := func(d time.Duration) bool {
 			select {
@@ -122,6 +124,7 @@ func TestPatience(t *testing.T) {
 }
 
 func TestFight(t *testing.T) {
+	t.Parallel()
 	inNetwork(t, func(l *lab) {
 		c := l.carp(1, true, "192.168.1.10/24")
 		l.ensure(c)

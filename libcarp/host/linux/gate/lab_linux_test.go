@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ const (
 	farSideMAC = "02:00:00:00:01:02" // of eth1
 )
 
-var labs int
+var labs atomic.Int32
 
 // A lab is a host with a carp that is always up and has no other protection than the gate, a client on its LAN, and somebody far behind a third
 // interface.
@@ -52,8 +53,7 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	labs++
-	id := fmt.Sprintf("gate%d-%d-", os.Getpid(), labs)
+	id := fmt.Sprintf("gate%d-%d-", os.Getpid(), labs.Add(1))
 	l := &lab{t: t, host: id + "host", client: id + "client", far: id + "far", sw: id + "sw"}
 	for _, ns := range []string{l.host, l.client, l.far, l.sw} {
 		l.run("ip", "netns", "add", ns)
