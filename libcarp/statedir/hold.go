@@ -103,7 +103,7 @@ func (h *Hold) keep(r io.Reader) {
 			return
 		}
 		var err error
-		if r, err = h.ask(time.Now().Add(changePatience)); err != nil {
+		if r, err = h.askAgain(); err != nil {
 			if h.gone() {
 				return
 			}
@@ -115,6 +115,18 @@ func (h *Hold) keep(r io.Reader) {
 				r = eof{}
 			}
 		}
+	}
+}
+
+// askAgain asks after a connection has ended: the server may not have seen that yet, and call the name taken.
+func (h *Hold) askAgain() (io.Reader, error) {
+	busyUntil := time.Now().Add(time.Second)
+	for {
+		r, err := h.ask(time.Now().Add(changePatience))
+		if !errors.Is(err, config.EBUSY) || time.Now().After(busyUntil) || h.gone() {
+			return r, err
+		}
+		time.Sleep(retryMax)
 	}
 }
 
