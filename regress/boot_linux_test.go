@@ -79,7 +79,7 @@ func TestBootScript(t *testing.T) {
 	}
 	m.must("ifconfig-carp carp0 vhid 1 192.168.1.10")
 	engine := childrenOf(first)
-	says("force-reload", 0, "carp: kernelsim goes over to the program that is installed now\n", "")
+	says("force-reload", 0, "carp: kernelsim is to go over to the program that is installed now; the log tells whether it has\n", "")
 	l.within(5*time.Second, "another engine serves", func() bool {
 		now := childrenOf(first)
 		return len(now) == 1 && now[0] != engine[0] && m.do("sysctl-carp -n net.inet.carp.log").err == ""
