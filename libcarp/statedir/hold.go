@@ -118,9 +118,12 @@ func (h *Hold) keep(r io.Reader) {
 	}
 }
 
+// busyPatience is how long a server on a busy host may take to see that a connection has ended.
+const busyPatience = 10 * time.Second
+
 // askAgain asks after a connection has ended: the server may not have seen that yet, and call the name taken.
 func (h *Hold) askAgain() (io.Reader, error) {
-	busyUntil := time.Now().Add(time.Second)
+	busyUntil := time.Now().Add(busyPatience)
 	for {
 		r, err := h.ask(time.Now().Add(changePatience))
 		if !errors.Is(err, config.EBUSY) || time.Now().After(busyUntil) || h.gone() {
