@@ -79,7 +79,11 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	select {
 	case <-goes:
 	case <-ctx.Done():
-		return nil
+		select { // who ends before it has begun leaves what another one has left
+		case <-goes:
+		case <-time.After(time.Second):
+			return nil
+		}
 	}
 
 	resumes := len(kept.Orphans()) > 0
@@ -134,8 +138,7 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	defer server.Close()
 	err = l.Run(ctx, server, func() { say(saysServes) })
 	if err == nil && ctx.Err() == nil { // it has left
-		store.Close()
-		say(saysLeft)
+		say(saysLeft) // what was to be written is
 		logs.close()
 		os.Exit(0) // without clearing up
 	}

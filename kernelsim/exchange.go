@@ -26,6 +26,9 @@ const exchangeWithin = 5 * time.Second
 
 // exchange begins one, or remembers that one is wanted, where another is under way or no engine serves yet.
 func (s *supervisor) exchange(program string) {
+	if s.ends != nil {
+		return
+	}
 	s.wanted = s.next != nil || s.current == nil || !s.current.served || s.old != nil
 	if s.wanted {
 		return
@@ -55,10 +58,13 @@ func (s *supervisor) heardNext(ev event) {
 	case saysPrepared:
 		e.prepared = true
 		s.patience.Reset(exchangeWithin)
+		s.current.leaves = true
 		s.current.tell(tellLeave)
 	case saysGone:
 		s.next = nil // where the old one is leaving already, an engine of this program goes on
-		s.patience.Stop()
+		if s.ends == nil {
+			s.patience.Stop()
+		}
 		e.kill()
 		go func() { s.refuse(reason(<-e.ended)); e.close() }()
 	}
@@ -66,7 +72,9 @@ func (s *supervisor) heardNext(ev event) {
 
 // change lets the new engine go: the old one has left.
 func (s *supervisor) change() {
-	s.patience.Stop()
+	if s.ends == nil {
+		s.patience.Stop()
+	}
 	old := s.current
 	s.keeps.Orphan()
 	s.current, s.next, s.old = s.next, nil, old
@@ -74,8 +82,10 @@ func (s *supervisor) change() {
 		s.startAgain()
 	} else {
 		s.current.isNew = true
+		s.letGo(s.current)
+	}
+	if s.current != nil {
 		s.hurry(s.current, true)
-		s.current.tell(tellGo)
 	}
 	s.giveUp(now())
 	time.AfterFunc(time.Second, old.kill)
@@ -126,7 +136,7 @@ func (s *supervisor) execute(program string) {
 		}
 	}
 	wanted := 0
-	if s.wanted {
+	if s.wanted || len(s.hups) > 0 {
 		wanted = 1
 	}
 	heirloom := fmt.Sprintf("%d %d %d", s.current.process.Pid, s.died, wanted)
@@ -138,6 +148,9 @@ func (s *supervisor) execute(program string) {
 		heirloom += " " + strconv.Itoa(fd)
 	}
 	signal.Ignore(syscall.SIGHUP) // one that comes before the new program listens must not end it
+	if len(s.terms) > 0 {
+		return // it would be forgotten
+	}
 	s.logs.close()
 	err := syscall.Exec(program, os.Args, append(os.Environ(), envHeld+"="+heirloom))
 	s.logs = openLog(os.Stderr, s.toStderr)

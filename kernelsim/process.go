@@ -63,6 +63,7 @@ type engineProcess struct {
 	ended   chan error // told once it is reaped
 
 	prepared, served bool
+	leaves           bool        // it was told to
 	urgent           atomic.Bool // it says so
 	isNew            bool        // of another program than the supervisor's
 }
@@ -116,6 +117,7 @@ func (s *supervisor) start(program string, in *cell) (*engineProcess, error) {
 
 // follow listens to an engine until it is reaped.
 func (s *supervisor) follow(e *engineProcess, wait func() error) {
+	s.unreaped++
 	go func() {
 		for b := make([]byte, 1); ; {
 			if _, err := e.ready.Read(b); err != nil {

@@ -29,6 +29,9 @@ const (
 
 var quiet = 60 * time.Second
 
+// goesWithin is how long an engine that was told to go may take, besides its pause, until it serves.
+const goesWithin = 10 * time.Second
+
 // slack is by how much a lease has to have run out before its master is given up: the engine that could still take it looks at the same clock.
 const slack = 2 * time.Millisecond
 
@@ -51,11 +54,16 @@ type supervisor struct {
 	parting parting
 	cell    *cell // of the engines of this program
 
+	terms   chan os.Signal
+	hups    chan os.Signal
 	events  chan event
 	current *engineProcess // nil: none, until the timer again
 	next    *engineProcess // of a new program, while it makes itself ready
 	wanted  bool           // another program has to take over once this is over
 	old     *engineProcess // that has handed over, until it is reaped
+
+	unreaped int       // engines
+	ends     os.Signal // what it was told to end by; nil: it was not
 
 	started bool           // an engine has served
 	died    engine.Instant // when the last one did; 0: none has
@@ -84,8 +92,10 @@ type parting interface {
 
 // run returns when it is told to end, or when no engine can run at all.
 func (s *supervisor) run() (err error) {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	// One for each: however many ask for a new program, who asks for the end is heard.
+	s.terms, s.hups = make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(s.terms, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(s.hups, syscall.SIGHUP)
 	signal.Ignore(syscall.SIGPIPE)
 
 	s.logs = openLog(os.Stderr, s.toStderr)
@@ -123,11 +133,14 @@ func (s *supervisor) run() (err error) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
+		if s.ends != nil && s.settled() {
+			return s.stop()
+		}
 		select {
-		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				return s.stop(sig)
-			}
+		case s.ends = <-s.terms:
+			s.service.stopping()
+			s.patience.Reset(stopWithin)
+		case <-s.hups:
 			s.exchange(program)
 		case ev := <-s.events:
 			if err := s.heard(ev, program); err != nil {
@@ -138,6 +151,9 @@ func (s *supervisor) run() (err error) {
 		case <-s.tooLate.C:
 			s.giveUp(now())
 		case <-s.patience.C:
+			if s.ends != nil {
+				return s.stop()
+			}
 			s.losePatience()
 		case at := <-look.C:
 			s.look(at)
@@ -250,7 +266,8 @@ func (s *supervisor) heard(ev event, program string) error {
 	case e == s.next:
 		s.heardNext(ev)
 	case e == s.current && ev.what == saysPrepared:
-		e.tell(tellGo)
+		e.prepared = true
+		s.letGo(e)
 	case e == s.current && ev.what == saysServes:
 		e.served, s.started = true, true
 		s.watch = watch{}
@@ -260,16 +277,19 @@ func (s *supervisor) heard(ev event, program string) error {
 	case e == s.current && ev.what == saysGone:
 		return s.dead()
 	}
+	if ev.what == saysReaped {
+		s.unreaped--
+	}
 	if s.old != nil && ev.of == s.old && ev.what == saysReaped {
 		s.old.close()
 		s.old = nil
 	}
-	if s.current != nil && s.current.served && s.current.isNew && s.old == nil {
+	if s.current != nil && s.current.served && s.current.isNew && s.unreaped == 1 && s.ends == nil { // nobody else would reap them
 		s.current.isNew = false
 		s.logs.printf("kernelsim: the new program has taken over")
 		s.execute(program)
 	}
-	if s.wanted {
+	if s.wanted && s.ends == nil {
 		s.exchange(program)
 	}
 	return nil
@@ -320,13 +340,19 @@ func (s *supervisor) successor() {
 		if e.prepared {
 			s.current = e
 			e.isNew = true
-			e.tell(tellGo)
+			s.letGo(e)
 			return
 		}
 		e.kill()
 		go func() { <-e.ended; e.close() }()
 	}
 	s.startAgain()
+}
+
+// letGo lets an engine go on with what is kept, or begin.
+func (s *supervisor) letGo(e *engineProcess) {
+	s.watch = watch{}
+	e.tell(tellGo)
 }
 
 // startAgain starts an engine, or tries later.
@@ -393,31 +419,41 @@ func (s *supervisor) bowOut(e *record.Entry, at engine.Instant) {
 	}
 }
 
-// look ends an engine that hangs.
+// look ends an engine that hangs, or does not come as far as to serve.
 func (s *supervisor) look(at time.Time) {
-	if s.current == nil || !s.current.served {
+	e := s.current
+	if e == nil || !e.prepared {
 		return
 	}
 	beats := s.keeps.Beats()
-	if beats != s.watch.beats { // the loop is alive, and not this process alone
+	if e.served && beats != s.watch.beats { // the loop is alive, and not this process alone
 		s.service.feed(at)
 	}
-	if s.watch.hangs(at, beats) {
+	patience := hangsAfter
+	if !e.served { // what it does before the loop beats nowhere
+		patience, beats = goesWithin+s.pause, s.watch.beats
+	}
+	if s.watch.hangs(at, beats, patience) {
 		s.logs.printf("kernelsim: the engine hangs, killing it")
-		s.current.kill()
+		e.kill()
 		s.watch = watch{}
 	}
 }
 
+// settled reports whether the engine that is to serve can be told to end: it goes or will, and no other one takes over.
+func (s *supervisor) settled() bool {
+	return s.current != nil && s.current.prepared && !s.current.leaves
+}
+
 // stop lets the engine bow out and clear up.
-func (s *supervisor) stop(sig os.Signal) error {
-	s.service.stopping()
+func (s *supervisor) stop() error {
 	if e := s.next; e != nil {
 		e.kill()
 		<-e.ended
 	}
 	e := s.current
 	if e == nil {
+		s.abandon()
 		return errors.New("no engine runs that could clear up") // what the last one left is still there
 	}
 	defer e.close()
@@ -427,14 +463,22 @@ func (s *supervisor) stop(sig os.Signal) error {
 	select {
 	case err := <-e.ended:
 		if err != nil {
+			s.abandon()
 			return fmt.Errorf("the engine ended badly: %w", err)
 		}
 		return nil
 	case <-time.After(stopWithin):
 		e.kill()
 		<-e.ended
-		return fmt.Errorf("the engine did not end within %v of %v", stopWithin, sig)
+		s.abandon()
+		return fmt.Errorf("the engine did not end within %v of %v", stopWithin, s.ends)
 	}
+}
+
+// abandon bows out for an engine that cannot.
+func (s *supervisor) abandon() {
+	s.keeps.Orphan()
+	s.giveUpAll(now())
 }
 
 func reason(err error) string {

@@ -14,8 +14,8 @@ type watch struct {
 	still time.Duration
 }
 
-// hangs reports whether there was no beat for hangsAfter, in which this process has looked all the time: if the whole host stood still, nobody knows yet.
-func (w *watch) hangs(at time.Time, beats uint64) bool {
+// hangs reports whether there was no beat for so long, in which this process has looked all the time: if the whole host stood still, nobody knows yet.
+func (w *watch) hangs(at time.Time, beats uint64, patience time.Duration) bool {
 	switch {
 	case beats != w.beats || w.at.IsZero():
 		w.beats, w.still = beats, 0
@@ -23,5 +23,5 @@ func (w *watch) hangs(at time.Time, beats uint64) bool {
 		w.still += min(at.Sub(w.at), 2*lookEvery)
 	}
 	w.at = at
-	return w.still >= hangsAfter
+	return w.still >= patience
 }

@@ -28,7 +28,7 @@ func TestWatch(t *testing.T) {
 		at, hangs := time.Duration(0), false
 		for _, step := range c.looks {
 			at += step
-			hangs = w.hangs(start.Add(at), c.beats(at)) || hangs
+			hangs = w.hangs(start.Add(at), c.beats(at), hangsAfter) || hangs
 		}
 		if hangs != c.hangs {
 			t.Errorf("%s: hangs %v", c.what, hangs)
