@@ -308,7 +308,7 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 		e.settle(c, now, reasonDown)
 		e.announceAdded(c, added)
 		if from.MAC != to.MAC && c.nodes[0].state == Master {
-			c.nodes[0].garp = garpAfter
+			c.nodes[0].garp = e.garps(c.nodes[0])
 		}
 	}
 	e.touchAll(c)

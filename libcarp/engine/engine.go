@@ -272,26 +272,38 @@ func (e *Engine) oddTimer(n *node, _ Instant) {
 // garpAfter is how many adverts later a master announces once more.
 const garpAfter = 2
 
+// locktime is for how long a Linux client, once it has learnt an address's MAC, believes no other (arp(7)), and a little more.
+const locktime = Instant(1100e6)
+
+// garps returns how many adverts later a master announces for the last time. Where fail-overs change the MAC, that is when those believe it who did
+// not the other times, after two fail-overs within a second.
+func (e *Engine) garps(n *node) int {
+	if n.carp.own {
+		return max(garpAfter, int(locktime/e.interval(n))+1)
+	}
+	return garpAfter
+}
+
 // masterDown makes the node master: an advert at once, then the announcement, which is repeated after two more adverts for switches
 // that look at layer 3 (ip_carp.c: carp_master_down, sc_delayed_arp).
 func (e *Engine) masterDown(n *node, now Instant) {
 	e.count(n.carp, config.Preempt)
 	e.sendAdvert(n, now, false)
 	e.announce(n)
-	n.garp = garpAfter
+	n.garp = e.garps(n)
 	e.timers.arm(n, now+e.interval(n))
 }
 
 // advertise is what a MASTER's timer does.
 func (e *Engine) advertise(n *node, now Instant) {
 	e.sendAdvert(n, now, false)
-	due := n.garp == 1
+	second, last := n.garp != 0 && n.garp == e.garps(n)-garpAfter+1, n.garp == 1
 	n.garp = max(n.garp-1, 0)
-	if due || n.rival {
+	if second || last || n.rival {
 		n.rival = false
 		e.announce(n)
 	}
-	if due {
+	if second {
 		e.claim(n)
 	}
 	e.timers.arm(n, now+e.interval(n))
