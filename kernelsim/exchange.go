@@ -147,9 +147,11 @@ func (s *supervisor) execute(program string) {
 		}
 		heirloom += " " + strconv.Itoa(fd)
 	}
-	signal.Ignore(syscall.SIGHUP) // one that comes before the new program listens must not end it
+	// A SIGHUP that comes before the new program listens must not end it. A SIGTERM may: then the engine, seeing nobody above it, bows out and clears up. One that
+	// came before would be forgotten.
+	signal.Ignore(syscall.SIGHUP)
 	if len(s.terms) > 0 {
-		return // it would be forgotten
+		return
 	}
 	s.logs.close()
 	err := syscall.Exec(program, os.Args, append(os.Environ(), envHeld+"="+heirloom))

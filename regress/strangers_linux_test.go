@@ -124,14 +124,16 @@ func TestStrangersBeforeTheGate(t *testing.T) {
 			t.Errorf("the link is there: %s", r.out)
 		}
 		time.Sleep(1100 * time.Millisecond) // it is tried again
-		const why = "another program comes before the gate: "
-		for _, want := range []string{"kernelsim: " + c.dev + ": " + why, "carp0: failed to make carp0: gate: " + c.says + why} {
-			if log := strings.TrimPrefix(a.readLog(), log); strings.Count(log, want) != 1 {
-				t.Errorf("the log does not say %q once: %s", want, log)
+		// Where the machine is slow, it may be that ours was first for a moment, and more often than is borne.
+		const why, fought = "another program comes before the gate: ", "tcx: somebody else changes it again and again"
+		for _, before := range []string{"kernelsim: " + c.dev + ": ", "carp0: failed to make carp0: gate: " + c.says} {
+			log := strings.TrimPrefix(a.readLog(), log)
+			if strings.Count(log, before+why)+strings.Count(log, before+fought) != 1 && strings.Count(log, before[:len(before)-len(c.says)]+c.dev+": "+fought) != 1 {
+				t.Errorf("the log does not say %q once: %s", before+why, log)
 			}
 		}
 		remove()
-		a.becomes("master", 5*time.Second)
+		a.becomes("master", 15*time.Second) // patience comes back after 10 s
 		l.within(time.Second, "an answer again", func() bool { return client.ping("192.168.1.10") })
 	}
 
