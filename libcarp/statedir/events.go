@@ -114,17 +114,20 @@ func (d Dir) lastEvents() (map[string]Event, error) {
 	return last, nil
 }
 
-// lastNumber returns that of the last event there is; 0: there is none.
+// lastNumber returns the greatest number of an event there is; 0: there is none. It is the last one's, unless somebody has had his hands on the files: lines
+// with smaller numbers need not be parsed.
 func lastNumber(files ...[]byte) (number int) {
 	for _, whole := range files {
 		backwards(whole, func(line []byte) bool {
-			e, err := ParseEvent(string(line))
-			number = e.Number
-			return err != nil
+			first, _, _ := bytes.Cut(line, []byte{' '})
+			if n, err := strconv.Atoi(string(first)); err != nil || n <= number {
+				return true
+			}
+			if e, err := ParseEvent(string(line)); err == nil {
+				number = e.Number
+			}
+			return true
 		})
-		if number != 0 {
-			break
-		}
 	}
 	return number
 }
