@@ -328,15 +328,19 @@ func (h *host) succeed() {
 	h.begins()
 	for n := range was {
 		c := &h.carps[n]
-		h.broken[n], c.failures, c.successes, c.tie = false, [2]int{}, [2]int{}, tieCount{}
+		h.broken[n], c.failures, c.successes = false, [2]int{}, [2]int{}
 		c.reset = max(c.reset, now-engine.Instant(claimOf(&was[n]).interval())) // it was deaf
 	}
 	h.feed(ev)
 	h.goesOn(now, was)
 	h.w.push(h.w.now+millisecond, watch, h.id, 0, h.gen)
 	for n := range h.carps {
-		if c := &h.carps[n]; c.answers != (h.nodes[n].State == engine.Master) {
+		c := &h.carps[n]
+		if c.answers != (h.nodes[n].State == engine.Master) {
 			h.w.fail("who goes on answers", "host %d %s: %v, answers %v", h.id, c.name, h.nodes[n].State, c.answers)
+		}
+		if h.nodes[n].State != engine.Master { // who goes on knows of ties what the other knew
+			c.tie = tieCount{}
 		}
 	}
 }
