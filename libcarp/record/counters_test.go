@@ -10,9 +10,9 @@ import (
 	"carp/libcarp/config"
 )
 
-func stats(n int) (s config.Stats) {
+func stats(n uint64) (s config.Stats) {
 	for c := range s {
-		s[c] = uint64(n + c)
+		s[c] = n + uint64(c)
 	}
 	return s
 }
@@ -71,7 +71,7 @@ func TestCountersRoom(t *testing.T) {
 	r := newRecord(t)
 	w := r.Write(nil)
 	for n := range slotMax + 10 {
-		s := stats(n)
+		s := stats(uint64(n))
 		w.Count(fmt.Sprintf("carp%d", n), &s)
 	}
 	if _, all := r.Counters(); len(all) != slotMax || all["carp4095"] != stats(4095) {
@@ -91,7 +91,7 @@ func TestKilledCounting(t *testing.T) {
 		}
 		w := r.Write(nil)
 		for n := 1; ; n++ {
-			s := stats(n << 32) // either half differs
+			s := stats(uint64(n) << 32) // either half differs
 			w.CountMachine(&s)
 			w.Count("carp1", &s)
 			gone := fmt.Sprintf("carp%d", n+1)
