@@ -466,6 +466,7 @@ func (s *supervisor) stop() error {
 			s.abandon()
 			return fmt.Errorf("the engine ended badly: %w", err)
 		}
+		s.giveUpAll(now()) // what it was to go on with, and has not come to
 		return nil
 	case <-time.After(stopWithin):
 		e.kill()
