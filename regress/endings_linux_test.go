@@ -56,35 +56,25 @@ func TestProgramHangsInCharge(t *testing.T) {
 	a, b := l.machine("a"), l.host("b")
 	t.Cleanup(a.crash)
 	a.program = filepath.Join(l.dir, "kernelsim")
-	install := func(content []byte) {
-		t.Helper()
-		beside := a.program + ".new"
-		if err := os.WriteFile(beside, content, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(beside, a.program); err != nil {
-			t.Fatal(err)
-		}
-	}
 	good, err := os.ReadFile(filepath.Join(bin, "kernelsim"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	install(good)
+	a.install(good, 0o755)
 	a.start()
 	a.serves()
 	a.must("ifconfig-carp carp0 vhid 1 advbase 0 advskew 50 192.168.1.10")
 	a.becomes("master", 5*time.Second)
 	b.must("ifconfig-carp carp0 vhid 1 advbase 0 advskew 50 192.168.1.10")
 	b.becomes("backup", 5*time.Second)
-	install(badProgram(t, "syscall.Write(6, []byte{'p'}); time.Sleep(time.Hour)"))
+	a.install(badProgram(t, "syscall.Write(6, []byte{'p'}); time.Sleep(time.Hour)"), 0o755)
 	a.sim.Process.Signal(syscall.SIGHUP)
 	b.becomes("master", 5*time.Second)
 	l.within(15*time.Second, "it is killed", func() bool { return strings.Contains(a.readLog(), "kernelsim: the engine hangs, killing it\n") })
 	a.becomes("backup", 5*time.Second)
 	b.must("ifconfig-carp carp0 down")
 	a.becomes("master", 5*time.Second)
-	install(good)
+	a.install(good, 0o755)
 	a.sim.Process.Signal(syscall.SIGHUP)
 	l.within(10*time.Second, "a good one takes over", func() bool { return strings.HasSuffix(a.readLog(), "kernelsim: the new program has taken over\n") })
 	l.within(5*time.Second, "one engine is left, and nobody unreaped", func() bool { return len(childrenOf(a.sim.Process.Pid)) == 1 })

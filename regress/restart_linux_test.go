@@ -281,6 +281,18 @@ func TestEngineDiesTwice(t *testing.T) {
 	}
 }
 
+// install puts a program where kernelsim was started from, in one step.
+func (m *machine) install(content []byte, mode os.FileMode) {
+	m.lab.t.Helper()
+	beside := m.program + ".new"
+	if err := os.WriteFile(beside, content, mode); err != nil {
+		m.lab.t.Fatal(err)
+	}
+	if err := os.Rename(beside, m.program); err != nil {
+		m.lab.t.Fatal(err)
+	}
+}
+
 // badProgram builds a program of one statement.
 func badProgram(t *testing.T, statement string) []byte {
 	t.Helper()
@@ -308,21 +320,11 @@ func TestBadProgram(t *testing.T) {
 	client := l.machine("client")
 	a, b := l.machine("a"), l.host("b")
 	a.program = filepath.Join(l.dir, "kernelsim")
-	install := func(content []byte, mode os.FileMode) {
-		t.Helper()
-		beside := a.program + ".new"
-		if err := os.WriteFile(beside, content, mode); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Rename(beside, a.program); err != nil {
-			t.Fatal(err)
-		}
-	}
 	good, err := os.ReadFile(filepath.Join(bin, "kernelsim"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	install(good, 0o755)
+	a.install(good, 0o755)
 	a.start()
 	a.serves()
 	t.Cleanup(a.crash)
@@ -349,7 +351,7 @@ func TestBadProgram(t *testing.T) {
 		{"empty", nil, 0o755, "(fork/exec " + a.program + ": exec format error)"},
 		{"hangs", badProgram(t, "time.Sleep(time.Minute)"), 0o755, "(not ready within 5s)"},
 	} {
-		install(c.content, c.mode)
+		a.install(c.content, c.mode)
 		says := "kernelsim: the new program cannot take over " + c.says + ", the old one goes on\n"
 		p := startPinging(t, client, "192.168.1.10", 50)
 		a.sim.Process.Signal(syscall.SIGHUP)
@@ -366,7 +368,7 @@ func TestBadProgram(t *testing.T) {
 		}
 	}
 	// A good one takes over after all that, and once more.
-	install(good, 0o755)
+	a.install(good, 0o755)
 	for range 2 {
 		says := strings.Count(a.readLog(), "kernelsim: the new program has taken over\n")
 		a.sim.Process.Signal(syscall.SIGHUP)
