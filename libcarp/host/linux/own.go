@@ -283,13 +283,12 @@ func (o *owner) adopt(links []netlink.Link) error {
 			delete(left, o.metric(name))
 		}
 	}
-	for metric, all := range left {
-		for _, p := range all {
-			errs = append(errs, unplace(p))
-		}
+	for metric, all := range left { // by set, which forgets an address before it goes: else restore might put it back
+		name := carpOfMetric(metric)
 		o.mu.Lock()
-		delete(o.placed, carpOfMetric(metric))
+		o.placed[name] = all
 		o.mu.Unlock()
+		errs = append(errs, o.set(name, nil))
 	}
 	return errors.Join(errs...)
 }
