@@ -42,6 +42,12 @@ type capture struct {
 // inNamespace runs f on a thread in the namespace of that name.
 func inNamespace(t testing.TB, ns string, f func() error) {
 	t.Helper()
+	if err := insideOf(ns, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func insideOf(ns string, f func() error) error {
 	errs := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
@@ -55,9 +61,7 @@ func inNamespace(t testing.TB, ns string, f func() error) {
 		}
 		errs <- err
 	}()
-	if err := <-errs; err != nil {
-		t.Fatal(err)
-	}
+	return <-errs
 }
 
 func htons(n uint16) uint16 { return n<<8 | n>>8 }

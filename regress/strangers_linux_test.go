@@ -13,39 +13,65 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// passes puts tcx programs, so many, that let everything pass before all else on an interface of the machine; too many is no error.
+// passes puts tcx programs, so many, that let everything pass before all else on an interface of the machine. Where there is no room for more it takes what room
+// there is, until remove: what the machine gives up is taken too.
 func (m *machine) passes(dev string, at ebpf.AttachType, many int) (remove func()) {
 	t := m.lab.t
 	t.Helper()
 	var all []link.Link
-	inNamespace(t, m.ns, func() error {
+	attach := func() error {
 		ifi, err := net.InterfaceByName(dev)
 		if err != nil {
 			return err
 		}
-		for range many {
-			prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-				Type: ebpf.SchedCLS, License: "ISC", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}, // TCX_PASS
-			})
-			if err != nil {
-				return err
-			}
-			defer prog.Close()
-			tcx, err := link.AttachTCX(link.TCXOptions{Interface: ifi.Index, Program: prog, Attach: at, Anchor: link.Head()})
-			if errors.Is(err, ebpf.ErrNotSupported) {
-				t.Fatal("this kernel has no tcx (Linux 6.6)")
-			}
-			if errors.Is(err, syscall.ERANGE) {
-				break
-			}
-			if err != nil {
-				return err
-			}
+		prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+			Type: ebpf.SchedCLS, License: "ISC", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}, // TCX_PASS
+		})
+		if err != nil {
+			return err
+		}
+		defer prog.Close()
+		tcx, err := link.AttachTCX(link.TCXOptions{Interface: ifi.Index, Program: prog, Attach: at, Anchor: link.Head()})
+		if err == nil {
 			all = append(all, tcx)
+		}
+		return err
+	}
+	full := false
+	inNamespace(t, m.ns, func() error {
+		for len(all) < many && !full {
+			err := attach() // ErrNotSupported: a kernel before Linux 6.6
+			full = errors.Is(err, syscall.ERANGE)
+			if err != nil && !full {
+				return err
+			}
 		}
 		return nil
 	})
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() {
+		if !full {
+			stopped <- nil
+			return
+		}
+		stopped <- insideOf(m.ns, func() error {
+			for {
+				if err := attach(); err != nil && !errors.Is(err, syscall.ERANGE) {
+					return err
+				}
+				select {
+				case <-stop:
+					return nil
+				case <-time.After(2 * time.Millisecond):
+				}
+			}
+		})
+	}()
 	return func() {
+		close(stop)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
 		for _, tcx := range all {
 			tcx.Close()
 		}
@@ -124,12 +150,17 @@ func TestStrangersBeforeTheGate(t *testing.T) {
 			t.Errorf("the link is there: %s", r.out)
 		}
 		time.Sleep(1100 * time.Millisecond) // it is tried again
-		// Where the machine is slow, it may be that ours was first for a moment, and more often than is borne.
+		// Ours is put first for a moment, and found behind again, at most as often as is borne in 10 s: each time may be told.
+		const borne = 5
 		const why, fought = "another program comes before the gate: ", "tcx: somebody else changes it again and again"
+		text := strings.TrimPrefix(a.readLog(), log)
 		for _, before := range []string{"kernelsim: " + c.dev + ": ", "carp0: failed to make carp0: gate: " + c.says} {
-			log := strings.TrimPrefix(a.readLog(), log)
-			if strings.Count(log, before+why)+strings.Count(log, before+fought) != 1 && strings.Count(log, before[:len(before)-len(c.says)]+c.dev+": "+fought) != 1 {
-				t.Errorf("the log does not say %q once: %s", before+why, log)
+			behind, lost := strings.Count(text, before+why), strings.Count(text, before+fought)
+			if c.says == "" && before != "kernelsim: eth0: " {
+				lost += strings.Count(text, before+c.dev+": "+fought)
+			}
+			if behind+lost < 1 || behind+lost > borne+1 {
+				t.Errorf("the log says %q %d times and %q %d times: %s", before+why, behind, fought, lost, text)
 			}
 		}
 		remove()
