@@ -207,11 +207,16 @@ func (e *Engine) giveWay(now Instant) {
 	}
 	for _, c := range e.ordered {
 		for _, n := range c.nodes {
-			if n.state == Master && now-n.deadline > e.interval(n) {
+			if e.overslept(n, now) {
 				e.feed(n, late, now, reasonLate)
 			}
 		}
 	}
+}
+
+// overslept: a master's advert is more than an interval late.
+func (e *Engine) overslept(n *node, now Instant) bool {
+	return n.state == Master && now-n.deadline > e.interval(n)
 }
 
 // expire feeds the deadlines that have come.

@@ -121,9 +121,22 @@ func (e *Engine) resume(now Instant, ev *Resume) {
 		}
 	}
 	e.recount()
-	e.giveWay(now) // who was master for too long without an engine
+	var slept []*node // who was master for too long without an engine: no link answers for him again, and then it is told
+	for _, c := range e.ordered {
+		for _, n := range c.nodes {
+			if e.overslept(n, now) {
+				n.state = Backup
+				e.enter(n, Master)
+				e.armMasterDown(n, now)
+				slept = append(slept, n)
+			}
+		}
+	}
 	for _, c := range e.ordered {
 		e.attach(c, now)
+	}
+	for _, n := range slept {
+		e.tell(n, Master, reasonLate)
 	}
 }
 

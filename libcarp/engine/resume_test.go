@@ -77,8 +77,8 @@ func TestResumeLate(t *testing.T) {
 	}{
 		{1000 * second / 1000, "answer, advert 1/0/0", Master},
 		{1999 * second / 1000, "answer, advert 1/0/0", Master},
-		{2001 * second / 1000, "MASTER>BACKUP, quiet", Backup},
-		{3600 * second, "MASTER>BACKUP, quiet", Backup},
+		{2001 * second / 1000, "quiet, MASTER>BACKUP", Backup},
+		{3600 * second, "quiet, MASTER>BACKUP", Backup},
 	} {
 		h := newMaster(t, "advbase 1")
 		h.until(h.e.Deadline())

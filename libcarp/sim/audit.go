@@ -375,8 +375,7 @@ func (v *vhost) restless(w *World) bool {
 
 // impatient reports whether a takes over from b again and again, although b is less demoted.
 func (v *vhost) impatient(w *World, a, b claim) bool {
-	patience := 3*256*int64(a.base) + int64(a.skew)
-	return a.demote > b.demote && (a.base > 0 && patience <= b.units() || v.outwaited(w, a, b))
+	return a.demote > b.demote && (a.base > 0 && a.patience() <= b.units() || v.outwaited(w, a, b))
 }
 
 // outwaited reports whether a's master-down time may run out between two adverts of b.

@@ -256,7 +256,7 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 		h.w.fail("preempt, demote, yield", "host %d %s with %+v was %v and is %v after hearing %+v; demanded: %v",
 			h.id, c.name, own, b.State, a.State, heard, must)
 	case must == engine.Master && b.State == engine.Backup && h.sendFails != [2]int{} && h.probeFails == [2]int{} && h.w.noise == 0:
-		h.flapped(c, own)
+		h.flapped(c, own, heard)
 	case must == engine.Backup:
 		c.reset = now
 		if int64(a.Deadline-now) != own.masterDown() {
@@ -266,8 +266,12 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 }
 
 // flapped: a host whose adverts fail while its probes do not takes its probes for proof that it can send, preempts, fails and gives way.
-// It does not do so for ever: it asks for more probes each time (engine/send.go), unless its intervals are so long that a minute lies between.
-func (h *host) flapped(c *carp, own claim) {
+// It does not do so for ever: it asks for more probes each time (engine/send.go), unless its intervals are so long that a minute lies between. A master that is too
+// slow for it does not count: it takes over from him whatever it knows of itself (wire.md, choice 10), and others do not see that it takes part.
+func (h *host) flapped(c *carp, own, heard claim) {
+	if own.base > 0 && own.patience() <= heard.units() {
+		return
+	}
 	c.flaps++
 	intervals := (h.w.now - h.w.lastFault) / own.interval()
 	most := 8 + intervals/90
@@ -416,6 +420,7 @@ func (h *host) says(n int, f *engine.SendAdvert) {
 		h.w.fail("the sealed time rises", "host %d %s: %d after %d", h.id, c.name, counter>>24, c.stamp)
 	}
 	c.add(counter)
+	c.recent.add(h.w.now)
 	c.sent = h.local()
 }
 

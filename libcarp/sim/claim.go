@@ -19,8 +19,11 @@ func (c claim) masterDown() int64 { return max(c.units(), 1) * 3 * second / 256 
 // supersedes reports whether a backup with claim c must take over from a master with claim m.
 func (c claim) supersedes(m claim, preempt bool) bool {
 	return m.bowsOut() || m.demote > c.demote || preempt && c.units() < m.units() && m.demote >= c.demote ||
-		c.base > 0 && 3*256*int64(c.base)+int64(c.skew) < m.units()
+		c.base > 0 && c.patience() < m.units()
 }
+
+// patience is how long, in 1/256 s, a backup reckons a master may be silent, where it compares that with what an advert claims.
+func (c claim) patience() int64 { return 3*256*int64(c.base) + int64(c.skew) }
 
 // yields reports whether a master with claim c must yield to one with claim m that is not its equal.
 func (c claim) yields(m claim) bool {

@@ -103,18 +103,11 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%d ms, %s: %v host %d carp %d LAN %d n %d", f.At/millisecond, how, f.Kind, f.Host, f.Carp, f.LAN, f.N)
 }
 
-// succeedUntil is the last seed with engines that succeed each other. Beyond it they are left out: together with other faults they break a rule in one of some hundred
-// seeds ("told that it is no longer MASTER, and still answers", "no flap"), and whether the rules or the engine are wrong is not known yet.
-const succeedUntil = 1000
-
 // pickFaults picks which kinds there are at all, and then when they come.
 func (s *Scenario) pickFaults(r random, shortest, longest int64, uneven bool) {
 	var enabled []FaultKind
 	share := pick[int64](r, 10, 30, 60)
 	for k := range faultKinds {
-		if k == Succeeded && s.Seed > succeedUntil {
-			continue
-		}
 		if s.Attentive && k != Attack && (!k.heard() || !r.chance(70)) {
 			continue
 		}

@@ -133,7 +133,7 @@ func (h *host) reach(n int) int64 {
 // crowdTime is how long adverts that cross are under way, besides the delay of the LAN: what the clocks of hosts that have heard each other differ by.
 const crowdTime = 150 * millisecond
 
-// A recent tells how many adverts a carp accepted lately.
+// A recent tells how many adverts a carp accepted, or sent itself, lately: of either a fixed number is remembered.
 type recent struct {
 	at [64]int64
 	n  int
