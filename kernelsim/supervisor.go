@@ -202,7 +202,11 @@ func stopped() *time.Timer {
 func (s *supervisor) open() (err error) {
 	if heirloom := os.Getenv(envHeld); heirloom != "" {
 		os.Unsetenv(envHeld)
-		return s.inherit(heirloom)
+		if err := s.inherit(heirloom); err != nil {
+			return err
+		}
+		s.logs.printf("kernelsim: the new program has taken over") // not before another SIGHUP is heard
+		return nil
 	}
 	if s.held, err = statedir.Acquire(s.dir); err != nil {
 		return err
@@ -286,7 +290,6 @@ func (s *supervisor) heard(ev event, program string) error {
 	}
 	if s.current != nil && s.current.served && s.current.isNew && s.unreaped == 1 && s.ends == nil { // nobody else would reap them
 		s.current.isNew = false
-		s.logs.printf("kernelsim: the new program has taken over")
 		s.execute(program)
 	}
 	if s.wanted && s.ends == nil {

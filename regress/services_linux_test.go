@@ -180,7 +180,7 @@ func TestOpenRCScripts(t *testing.T) {
 	}
 	run(carp, "carp", "start_post", "boot up\n")
 	run(carp, "carp", "stop_post", "kernelsim -c\n")
-	sleeper := exec.Command("sleep", "60")
+	sleeper := exec.Command("env", "--default-signal=HUP", "sleep", "60") // nohup(1) ignores it
 	if err := sleeper.Start(); err != nil {
 		t.Fatal(err)
 	}
