@@ -21,6 +21,7 @@ const (
 	ENOTTY        Errno = 25
 	ENOSPC        Errno = 28
 	EROFS         Errno = 30
+	EPIPE         Errno = 32
 	EAGAIN        Errno = 35
 	EPROTONOSUPP  Errno = 43
 	EOPNOTSUPP    Errno = 45
@@ -46,6 +47,7 @@ var errnoTexts = map[Errno]string{
 	ENOTTY:        "Inappropriate ioctl for device",
 	ENOSPC:        "No space left on device",
 	EROFS:         "Read-only file system",
+	EPIPE:         "Broken pipe",
 	EAGAIN:        "Resource temporarily unavailable",
 	EPROTONOSUPP:  "Protocol not supported",
 	EOPNOTSUPP:    "Operation not supported",

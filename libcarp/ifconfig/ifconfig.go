@@ -16,6 +16,7 @@ import (
 	"carp/libcarp"
 	"carp/libcarp/config"
 	"carp/libcarp/host/ordinary"
+	"carp/libcarp/internal/output"
 	"carp/libcarp/statedir"
 )
 
@@ -53,13 +54,17 @@ type program struct {
 // Main does what the words after the program's name ask for, and returns the exit code. What is not ours goes to the system's ifconfig, which takes the
 // place of this process; without a host, all that is not about carps.
 func Main(args []string, stdout, stderr io.Writer, c Carp, names Names, host ordinary.Host) int {
-	p := &program{stdout, stderr, c, host}
+	out := output.New(stdout)
+	p := &program{out, stderr, c, host}
 	err := error(nil)
 	if (host != nil || ordinary.Elsewhere) && isTheirs(args) {
 		err = handOver(args)
 	}
 	if err == nil {
 		err = p.run(Parse(args, names, c, host))
+	}
+	if err == nil {
+		err = out.Err()
 	}
 	switch {
 	case err == nil:

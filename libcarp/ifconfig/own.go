@@ -9,6 +9,7 @@ import (
 	"carp/libcarp"
 	"carp/libcarp/config"
 	"carp/libcarp/host/ordinary"
+	"carp/libcarp/internal/output"
 )
 
 // exitTimeout is the exit code of a wait that took too long.
@@ -51,9 +52,13 @@ func Own(args []string, stdout, stderr io.Writer, c *libcarp.Conn, host ordinary
 	default:
 		return 0, false
 	}
-	p := &program{stdout: stdout, stderr: stderr, carp: c, host: host}
+	out := output.New(stdout)
+	p := &program{stdout: out, stderr: stderr, carp: c, host: host}
 	if err == nil {
 		err = do(p, c)
+	}
+	if err == nil {
+		err = out.Err()
 	}
 	var code exitCode
 	switch {

@@ -1,6 +1,7 @@
 package ifconfig
 
 import (
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -54,13 +55,15 @@ func (p *program) show(cmd Command) error {
 	if errors.Is(err, config.ENXIO) {
 		return noInterface(cmd.Name)
 	}
+	w := bufio.NewWriter(p.stdout)
 	for _, s := range found {
 		if s.own != nil {
-			printOrdinary(p.stdout, s.own, cmd.Family, cmd.Primary)
+			printOrdinary(w, s.own, cmd.Family, cmd.Primary)
 			continue
 		}
-		printStatus(p.stdout, *s.carp, cmd.Family, cmd.Primary)
+		printStatus(w, *s.carp, cmd.Family, cmd.Primary)
 	}
+	_ = w.Flush() // its error is p.stdout's
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"carp/libcarp"
 	"carp/libcarp/config"
+	"carp/libcarp/internal/output"
 	"carp/libcarp/internal/system"
 	"carp/libcarp/statedir"
 )
@@ -32,8 +33,14 @@ type program struct {
 
 // Main does what the words after the program's name ask for, and returns the exit code.
 func Main(args []string, stdout, stderr io.Writer, c Carp) int {
-	p := &program{stdout, stderr, c, func(args []string) error { return system.Exec("netstat", args) }}
-	return p.main(args)
+	out := output.New(stdout)
+	p := &program{out, stderr, c, func(args []string) error { return system.Exec("netstat", args) }}
+	exit := p.main(args)
+	if err := out.Err(); err != nil {
+		p.warn(err)
+		return 1
+	}
+	return exit
 }
 
 func (p *program) main(args []string) int {

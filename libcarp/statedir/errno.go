@@ -28,6 +28,7 @@ var errnos = map[syscall.Errno]config.Errno{
 	unix.ENOSPC:          config.ENOSPC,
 	unix.EDQUOT:          config.ENOSPC,
 	unix.EROFS:           config.EROFS,
+	unix.EPIPE:           config.EPIPE,
 	unix.EAGAIN:          config.EAGAIN,
 	unix.EPROTONOSUPPORT: config.EPROTONOSUPP,
 	unix.EOPNOTSUPP:      config.EOPNOTSUPP,

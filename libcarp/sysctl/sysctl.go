@@ -15,6 +15,7 @@ import (
 
 	"carp/libcarp"
 	"carp/libcarp/config"
+	"carp/libcarp/internal/output"
 	"carp/libcarp/internal/system"
 	"carp/libcarp/statedir"
 )
@@ -43,12 +44,18 @@ type program struct {
 // Main does what the words after the program's name ask for, and returns the exit code: 0 also when names or values of ours were wrong, which is
 // only warned of; else the system's command's.
 func Main(args []string, stdout, stderr io.Writer, c Carp) int {
+	out := output.New(stdout)
 	p := &program{
-		stdout: stdout, stderr: stderr, carp: c, said: map[string]bool{}, translated: translations("/"), passed: system.Passed(),
+		stdout: out, stderr: stderr, carp: c, said: map[string]bool{}, translated: translations("/"), passed: system.Passed(),
 		exec: func(args []string) error { return system.Exec("sysctl", args) },
 		ask:  func(args []string) (int, error) { return system.Run("sysctl", args) },
 	}
-	return p.main(args)
+	exit := p.main(args)
+	if err := out.Err(); err != nil {
+		p.warn("%v", err)
+		return 1
+	}
+	return exit
 }
 
 func (p *program) main(args []string) int {

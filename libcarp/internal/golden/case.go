@@ -22,6 +22,7 @@ type Case struct {
 	Files     map[string]string
 	Setup     []Step
 	Nobody    bool
+	Full      bool // standard output takes nothing
 	Run       []string
 	Clean     [][]string
 
@@ -90,6 +91,8 @@ func (c *Case) take(key string, args []string) (err error) {
 		c.Setup = append(c.Setup, Step{Words: args, Fails: true})
 	case "as":
 		c.Nobody = true
+	case "full":
+		c.Full = true
 	case "clean":
 		c.Clean = append(c.Clean, args)
 	case "run":

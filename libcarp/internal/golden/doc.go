@@ -23,6 +23,7 @@
 //	setup WORDS       a command that succeeds
 //	fails WORDS       a command that fails
 //	as nobody         another user runs the command
+//	full stdout       its standard output takes nothing, as on a full disk
 //	run WORDS         the command; ifconfig, sysctl and netstat are ours
 //	clean WORDS       a command that takes back what the case has done to the host's own interfaces; such cases run alone
 //

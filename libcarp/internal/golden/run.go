@@ -133,16 +133,16 @@ func (c *Case) check(t *testing.T, locale string) {
 		defer b.serve(c, true)()
 	}
 	for _, s := range c.Setup {
-		if _, stderr, exit := b.command(s.Words, false); (exit != 0) != s.Fails {
+		if _, stderr, exit := b.command(s.Words, false, false); (exit != 0) != s.Fails {
 			t.Fatalf("%q exits %d: %s", s.Words, exit, stderr)
 		}
 	}
 	if c.Kernelsim == "silent" {
 		defer b.serve(c, false)()
 	}
-	stdout, stderr, exit := b.command(c.Run, c.Nobody)
+	stdout, stderr, exit := b.command(c.Run, c.Nobody, c.Full)
 	for _, words := range c.Clean {
-		if _, stderr, exit := b.command(words, false); exit != 0 {
+		if _, stderr, exit := b.command(words, false, false); exit != 0 {
 			t.Errorf("%q exits %d: %s", words, exit, stderr)
 		}
 	}
@@ -176,7 +176,7 @@ func (b *bench) serve(c *Case, answer bool) (end func()) {
 }
 
 // command runs a command and returns what it prints and its exit code.
-func (b *bench) command(words []string, asNobody bool) (stdout, stderr string, exit int) {
+func (b *bench) command(words []string, asNobody, full bool) (stdout, stderr string, exit int) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
@@ -185,6 +185,14 @@ func (b *bench) command(words []string, asNobody bool) (stdout, stderr string, e
 	cmd.Env = []string{"LC_ALL=" + b.locale, "CARP_STATEDIR=" + string(b.state), "SYSTEM_EXIT=" + strconv.Itoa(b.system),
 		"PATH=" + filepath.Join(binaries, "system")}
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	if full {
+		f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		defer f.Close()
+		cmd.Stdout = f
+	}
 	if asNobody {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
