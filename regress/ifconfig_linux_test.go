@@ -131,6 +131,29 @@ func TestBridgeAndPairs(t *testing.T) {
 	}
 }
 
+// The ends of a point-to-point link lead to one another and nowhere else, whatever the mask; what others have set can be seen and removed.
+func TestPointToPoint(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a := l.machine("a")
+	l.ip(a.ns, "tuntap", "add", "mode", "tun", "name", "tun0")
+	a.must("ifconfig-carp tun0 10.5.0.1 10.5.0.2 netmask 255.255.255.0")
+	a.must("ifconfig-carp tun0 inet6 2001:db8:5::1 2001:db8:5::2")
+	if routes := l.ip(a.ns, "route", "show", "dev", "tun0"); !strings.HasPrefix(routes, "10.5.0.2 ") || strings.Count(routes, "\n") != 1 {
+		t.Errorf("routes: %s", routes)
+	}
+	l.ip(a.ns, "addr", "add", "10.6.0.1", "peer", "10.6.0.2/24", "dev", "tun0")
+	const want = "\tinet 10.5.0.1 --> 10.5.0.2 netmask 0xffffffff\n\tinet 10.6.0.1 --> 10.6.0.2 netmask 0xffffff00\n" +
+		"\tinet6 2001:db8:5::1 --> 2001:db8:5::2 prefixlen 128\n"
+	if out := a.must("ifconfig-carp tun0"); !strings.HasSuffix(out, want) {
+		t.Error(out)
+	}
+	a.must("ifconfig-carp tun0 -inet -inet6")
+	if out := a.must("ifconfig-carp tun0"); strings.Contains(out, "inet") {
+		t.Error(out)
+	}
+}
+
 // A pass phrase that stands in a file is in no command line of any process, at any time.
 func TestPassfileShowsNowhere(t *testing.T) {
 	t.Parallel()

@@ -15,9 +15,9 @@ import (
 
 // An Act is what a word asks of an interface that is no carp. Unlike the clauses of a change, acts are done one by one, as on OpenBSD.
 type Act struct {
-	config.Clause        // a word that carps have, too
-	Own           string // or one that they do not: mtu, arp, -arp, vnetid, parent, patch, -patch, add, del
-	Addr          ordinary.Addr
+	config.Clause               // a word that carps have, too
+	Own           string        // or one that they do not: mtu, arp, -arp, vnetid, parent, patch, -patch, add, del
+	Addr          ordinary.Addr // what AddAddr adds, after a DropFirst that may come before it
 }
 
 func (p *parser) act(word, arg string, n int) {
@@ -305,8 +305,11 @@ func (p *program) performAddr(name string, a Act) error {
 		if addr.Addr().IsUnspecified() || addr.Addr().IsMulticast() {
 			return config.EINVAL
 		}
-		if i.Flags&ordinary.PointToPt == 0 {
+		switch {
+		case i.Flags&ordinary.PointToPt == 0:
 			addr.Broadcast, addr.Dest = addr.Dest, netip.Addr{}
+		case addr.Dest.IsValid(): // as there, no route to a subnet follows from such an address
+			addr.Prefix = netip.PrefixFrom(addr.Addr(), addr.Addr().BitLen())
 		}
 		if err := p.host.AddAddr(name, addr); err != nil {
 			return err
@@ -319,6 +322,9 @@ func (p *program) performAddr(name string, a Act) error {
 	for _, b := range i.Addrs {
 		if b.Addr().Is4() != (a.Text == "inet") || a.Word != config.DropAll && b.Addr().IsLinkLocalUnicast() && b.Addr().Is6() {
 			continue
+		}
+		if a.Word == config.DropFirst && b.Addr() == a.Addr.Addr() { // the one that is to come: the routes through it must stay
+			break
 		}
 		if err := p.host.DelAddr(name, b.Addr()); err != nil {
 			return err

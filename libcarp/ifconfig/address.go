@@ -165,8 +165,10 @@ func (p *parser) addressSteps() error {
 	}
 	p.step(config.Clause{Word: config.AddAddr, Addr: netip.PrefixFrom(addr, length)})
 	if p.own != nil {
-		p.acts[len(p.acts)-1].Addr = ordinary.Addr{
-			Prefix: netip.PrefixFrom(addr, length), Dest: a.second, Preferred: a.life("pltime"), Valid: a.life("vltime"),
+		for n := len(p.acts) - 1; n >= 0 && (p.acts[n].Word == config.AddAddr || p.acts[n].Word == config.DropFirst); n-- {
+			p.acts[n].Addr = ordinary.Addr{
+				Prefix: netip.PrefixFrom(addr, length), Dest: a.second, Preferred: a.life("pltime"), Valid: a.life("vltime"),
+			}
 		}
 	}
 	return nil

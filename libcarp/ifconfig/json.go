@@ -197,6 +197,9 @@ func ordinaryJSON(o *ordinary.Interface) interfaceJSON {
 		return a.String()
 	}
 	for _, a := range o.Addrs {
+		if o.Flags&ordinary.PointToPt == 0 {
+			a.Dest = netip.Addr{}
+		}
 		if a.Addr().Is6() {
 			i.Inet6 = append(i.Inet6, inet6JSON{a.Addr().String(), a.Bits(), text(a.Dest), a.Marks})
 			continue

@@ -120,7 +120,7 @@ func printOrdinaryInet6(w io.Writer, i *ordinary.Interface, a ordinary.Addr) {
 	for _, m := range a.Marks {
 		fmt.Fprintf(w, " %s", m)
 	}
-	if local {
+	if local { // ifconfig.c: in6_alias has it before the lifetimes
 		fmt.Fprintf(w, " scopeid 0x%x", i.Index)
 	}
 	if a.Preferred != ordinary.Infinite || a.Valid != ordinary.Infinite {

@@ -2,6 +2,7 @@ package ordinary
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os/exec"
@@ -102,6 +103,100 @@ func TestPointToPoint(t *testing.T) {
 	}
 	if err := h.DelAddr("tun0", a.Addr()); !errors.Is(err, config.EADDRNOTAVAIL) {
 		t.Error(err)
+	}
+}
+
+// addrs are an interface's addresses, each with its other end and its broadcast address.
+func addrs(t *testing.T, name string) (all []string) {
+	t.Helper()
+	i, err := Open().Interface(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range i.Addrs {
+		if !a.Addr().IsLinkLocalUnicast() {
+			all = append(all, fmt.Sprint(a.Prefix, " ", a.Dest, " ", a.Broadcast))
+		}
+	}
+	return all
+}
+
+// An address whose other end was given by others is shown with the mask of that, and can be removed.
+func TestPeers(t *testing.T) {
+	apart(t, "tuntap add mode tun name tun0", "link set tun0 up", "link add ea type veth peer name eb", "link set ea up",
+		"addr add 10.5.0.1 peer 10.5.0.2/24 dev tun0", "addr add 2001:db8:5::1 peer 2001:db8:5::2/64 dev tun0", "addr add 10.7.0.1 peer 10.7.0.2/24 dev ea")
+	h := Open()
+	for name, want := range map[string][]string{
+		"tun0": {"10.5.0.1/24 10.5.0.2 invalid IP", "2001:db8:5::1/64 2001:db8:5::2 invalid IP"}, "ea": {"10.7.0.1/24 10.7.0.2 invalid IP"},
+	} {
+		if got := addrs(t, name); !slices.Equal(got, want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	a := Addr{Prefix: netip.MustParsePrefix("10.5.0.1/32"), Dest: netip.MustParseAddr("10.5.0.3"), Preferred: Infinite, Valid: Infinite}
+	if err := h.AddAddr("tun0", a); err != nil {
+		t.Error(err)
+	}
+	if got := addrs(t, "tun0"); len(got) != 2 || got[0] != "10.5.0.1/32 10.5.0.3 invalid IP" {
+		t.Errorf("another end: %q", got)
+	}
+	for addr, name := range map[string]string{"10.5.0.1": "tun0", "2001:db8:5::1": "tun0", "10.7.0.1": "ea"} {
+		if err := h.DelAddr(name, netip.MustParseAddr(addr)); err != nil {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	if got := append(addrs(t, "tun0"), addrs(t, "ea")...); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
+// An address that is there gets another mask or broadcast address, and those of its subnet stay; one that has both already is not touched, nor are the
+// routes through it.
+func TestAddressAgain(t *testing.T) {
+	apart(t, "link add ea type veth peer name eb", "link set ea up", "link set eb up", "addr add 10.0.0.1/24 dev ea", "addr add 10.0.0.2/24 brd + dev ea",
+		"route add default via 10.0.0.9", "addr add ::ffff:1.2.3.4/96 dev eb nodad")
+	h := Open()
+	for _, step := range []struct {
+		prefix, broadcast string
+		want              []string
+		egress            bool
+	}{
+		{"10.0.0.1/24", "", []string{"10.0.0.1/24 invalid IP invalid IP", "10.0.0.2/24 invalid IP 10.0.0.255"}, true},
+		{"10.0.0.1/24", "10.0.0.77", []string{"10.0.0.2/24 invalid IP 10.0.0.255", "10.0.0.1/24 invalid IP 10.0.0.77"}, false},
+		{"10.0.0.1/24", "10.0.0.77", []string{"10.0.0.2/24 invalid IP 10.0.0.255", "10.0.0.1/24 invalid IP 10.0.0.77"}, false},
+		{"10.0.0.1/24", "", []string{"10.0.0.2/24 invalid IP 10.0.0.255", "10.0.0.1/24 invalid IP 10.0.0.255"}, false},
+		{"10.0.0.1/16", "", []string{"10.0.0.2/24 invalid IP 10.0.0.255", "10.0.0.1/16 invalid IP 10.0.255.255"}, false},
+	} {
+		a := Addr{Prefix: netip.MustParsePrefix(step.prefix), Preferred: Infinite, Valid: Infinite}
+		if step.broadcast != "" {
+			a.Broadcast = netip.MustParseAddr(step.broadcast)
+		}
+		if err := h.AddAddr("ea", a); err != nil {
+			t.Fatal(err)
+		}
+		i, _ := h.Interface("ea")
+		if got := addrs(t, "ea"); !slices.Equal(got, step.want) || i.Egress != step.egress {
+			t.Errorf("%s %s: %q, egress %v", step.prefix, step.broadcast, got, i.Egress)
+		}
+	}
+	if got := addrs(t, "eb"); !slices.Equal(got, []string{"::ffff:1.2.3.4/96 invalid IP invalid IP"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	for flags, want := range map[int]string{
+		0:                                       "",
+		unix.IFA_F_PERMANENT | unix.IFA_F_NODAD: "",
+		unix.IFA_F_TENTATIVE:                    "tentative",
+		unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED:  "duplicated",
+		unix.IFA_F_MANAGETEMPADDR:                    "autoconf",
+		unix.IFA_F_TEMPORARY:                         "autoconf temporary",
+		unix.IFA_F_TEMPORARY | unix.IFA_F_DEPRECATED: "deprecated autoconf temporary",
+	} {
+		if got := strings.Join(marksOf(flags), " "); got != want {
+			t.Errorf("%#x: %q, want %q", flags, got, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package ordinary
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -199,28 +200,40 @@ var marks = []struct {
 	{unix.IFA_F_MANAGETEMPADDR, "autoconf"}, {unix.IFA_F_TEMPORARY, "temporary"},
 }
 
+// marksOf names the flags of an IPv6 address.
+func marksOf(flags int) (names []string) {
+	if flags&unix.IFA_F_DADFAILED != 0 { // on OpenBSD it is one or the other
+		flags &^= unix.IFA_F_TENTATIVE
+	}
+	if flags&unix.IFA_F_TEMPORARY != 0 { // such a one always comes of autoconf
+		flags |= unix.IFA_F_MANAGETEMPADDR
+	}
+	for _, m := range marks {
+		if flags&m.bit != 0 {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
 func (i *Interface) addAddr(a netlink.Addr) {
 	ip, ok := netip.AddrFromSlice(a.IP)
-	length, _ := a.Mask.Size()
+	mask := a.Mask
 	if !ok {
 		return
 	}
-	ip = ip.Unmap()
-	addr := Addr{Prefix: netip.PrefixFrom(ip, length), Preferred: uint32(a.PreferedLft), Valid: uint32(a.ValidLft)}
+	var dest netip.Addr
+	if a.Peer != nil { // the mask is the peer's
+		dest, _ = netip.AddrFromSlice(a.Peer.IP)
+		mask = a.Peer.Mask
+	}
+	length, _ := mask.Size()
+	addr := Addr{Dest: dest, Prefix: netip.PrefixFrom(ip, length), Preferred: uint32(a.PreferedLft), Valid: uint32(a.ValidLft)}
 	if b, ok := netip.AddrFromSlice(a.Broadcast); ok && ip.Is4() {
 		addr.Broadcast = b.Unmap()
 	}
-	if a.Peer != nil && i.Flags&PointToPt != 0 {
-		if d, ok := netip.AddrFromSlice(a.Peer.IP); ok {
-			addr.Dest = d.Unmap()
-		}
-	}
 	if ip.Is6() {
-		for _, m := range marks {
-			if a.Flags&m.bit != 0 {
-				addr.Marks = append(addr.Marks, m.name)
-			}
-		}
+		addr.Marks = marksOf(a.Flags)
 	}
 	// OpenBSD has them in the order in which they were added, the link-local one before the others; Linux has the IPv6 ones the other way round.
 	at := slices.IndexFunc(i.Addrs, func(b Addr) bool { return rank(b.Addr()) > rank(ip) || rank(b.Addr()) == rank(ip) && ip.Is6() })
@@ -412,21 +425,30 @@ func (h linux) AddAddr(name string, a Addr) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range i.Addrs { // Linux would have the address twice
-		if b.Addr() == a.Addr() && b.Bits() != a.Bits() {
-			if err := netlink.AddrDel(l, &netlink.Addr{IPNet: ipNet(b.Prefix)}); err != nil {
+	for _, b := range i.Addrs { // Linux would have the address twice, or leave it as it is
+		if b.Addr() == a.Addr() && (b.Bits() != a.Bits() || b.Dest != a.Dest || otherBroadcast(a, b)) {
+			if err := h.remove(l, netlinkAddr(b), i.Addrs); err != nil {
 				return err
 			}
 		}
 	}
-	n := &netlink.Addr{IPNet: ipNet(a.Prefix), PreferedLft: int(a.Preferred), ValidLft: int(a.Valid)}
-	if a.Dest.IsValid() {
-		n.Peer = ipNet(netip.PrefixFrom(a.Dest, a.Dest.BitLen()))
-	}
+	n := netlinkAddr(a)
+	n.PreferedLft, n.ValidLft = int(a.Preferred), int(a.Valid)
 	if a.Broadcast.IsValid() {
 		n.Broadcast = net.IP(a.Broadcast.AsSlice())
 	}
 	return netlink.AddrReplace(l, n)
+}
+
+// otherBroadcast reports whether a has another broadcast address than b, which is there. One that follows from the mask may be missing there: Linux
+// works without.
+func otherBroadcast(a, b Addr) bool {
+	if a.Broadcast.IsValid() || !b.Broadcast.IsValid() {
+		return a.Broadcast != b.Broadcast
+	}
+	last := a.Addr().As4()
+	binary.BigEndian.PutUint32(last[:], binary.BigEndian.Uint32(last[:])|^uint32(0)>>a.Bits())
+	return b.Broadcast != netip.AddrFrom4(last)
 }
 
 func (h linux) DelAddr(name string, addr netip.Addr) error {
@@ -436,11 +458,7 @@ func (h linux) DelAddr(name string, addr netip.Addr) error {
 	}
 	for _, a := range i.Addrs {
 		if a.Addr() == addr {
-			n := &netlink.Addr{IPNet: ipNet(a.Prefix)}
-			if a.Dest.IsValid() && a.Dest != addr {
-				n.Peer = ipNet(netip.PrefixFrom(a.Dest, a.Dest.BitLen()))
-			}
-			return with(name, func(l netlink.Link) error { return h.remove(l, n, i.Addrs) })
+			return with(name, func(l netlink.Link) error { return h.remove(l, netlinkAddr(a), i.Addrs) })
 		}
 	}
 	return config.EADDRNOTAVAIL
@@ -464,6 +482,15 @@ func (h linux) remove(l netlink.Link, n *netlink.Addr, had []Addr) error {
 		}
 	}
 	return nil
+}
+
+// netlinkAddr is what tells an address from others. A mask goes with the other end, where there is one.
+func netlinkAddr(a Addr) *netlink.Addr {
+	n := &netlink.Addr{IPNet: ipNet(a.Prefix)}
+	if a.Dest.IsValid() && a.Dest != a.Addr() {
+		n.Peer = ipNet(netip.PrefixFrom(a.Dest, a.Bits()))
+	}
+	return n
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -64,7 +64,7 @@ type Interface struct {
 // An Addr is an address of an interface.
 type Addr struct {
 	netip.Prefix
-	Dest      netip.Addr // of a point-to-point link
+	Dest      netip.Addr // the other end of a point-to-point link; Linux knows one on other links, too
 	Broadcast netip.Addr
 	Marks     []string // anycast, tentative and so on, in the order of ifconfig(8)
 	Preferred uint32   // seconds, or Infinite
