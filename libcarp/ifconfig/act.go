@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"os"
 	"syscall"
 
 	"carp/libcarp/config"
@@ -16,7 +15,7 @@ import (
 // An Act is what a word asks of an interface that is no carp. Unlike the clauses of a change, acts are done one by one, as on OpenBSD.
 type Act struct {
 	config.Clause               // a word that carps have, too
-	Own           string        // or one that they do not: mtu, arp, -arp, vnetid, parent, patch, -patch, add, del
+	Own           string        // or one that they do not: mtu, arp, -arp, vnetid, parent, patch, -patch, add, del; flags: those that cannot be set
 	Addr          ordinary.Addr // what AddAddr adds, after a DropFirst that may come before it
 }
 
@@ -42,8 +41,7 @@ func (p *parser) mtu(word, arg string) error {
 
 func (p *parser) arp(word, _ string) error {
 	if p.own == nil {
-		p.ignore(word)
-		return nil
+		return p.ignore(word, "")
 	}
 	p.act(word, "", 0)
 	return nil
@@ -140,7 +138,7 @@ func (p *program) attachOwn(cmd Command, attached bool) bool {
 	case attached || cmd.Family != "inet6":
 	case !exists(p.host, cmd.Name) && !cmd.Check:
 		p.attach(cmd.Name, config.ENXIO)
-	case os.Geteuid() != 0:
+	case !p.host.Allowed():
 		p.attach(cmd.Name, config.EPERM)
 	}
 	return true
@@ -174,32 +172,38 @@ func options(acts []Act) (o ordinary.Options) {
 
 // try tells what perform would answer as far as that can be known, and does nothing. It reports whether there would be the interface then.
 func (p *program) try(name string, a Act, there bool, o ordinary.Options) (bool, error) {
-	creates := a.Own == "" && (a.Word == config.Create || a.Word == config.Need)
-	switch {
-	case creates && there && a.Word == config.Need:
-		return true, nil
+	err := p.early(a, func() bool { return there })
+	if err != nil {
+		return there, err
+	}
+	switch creates := a.Own == "" && a.Word == config.Create; {
+	case a.Own == "" && a.Word == config.Need:
+		return there || p.host.Allowed() && canCreate(p.host, name, o), nil
 	case creates && there:
 		return true, config.EEXIST
-	case creates && canCreate(p.host, name, o):
-		return os.Geteuid() == 0, eperm(a.Word == config.Create)
-	case creates && a.Word == config.Need:
-		return false, nil
-	case creates:
+	case creates && !canCreate(p.host, name, o):
 		return false, config.EINVAL
-	case !there:
+	case !creates && !there:
 		return false, config.ENXIO
-	case isCarpWord(a):
-		return true, config.ENOTTY
 	}
-	return true, eperm(true)
+	return true, nil
 }
 
-// eperm is the error of somebody who is not root, where it is one.
-func eperm(counts bool) error {
-	if counts && os.Geteuid() != 0 {
+// early is the error that a kernel has before it looks at what is asked: of a word that is for carps, and of who may change nothing (if.c: ifioctl). An
+// interface that is to be made or removed is not looked for before that.
+func (p *program) early(a Act, there func() bool) error {
+	allowed := p.host.Allowed()
+	switch {
+	case a.Own == "" && a.Word == config.Need, allowed && !isCarpWord(a):
+		return nil
+	case a.Own == "" && (a.Word == config.Create || a.Word == config.Destroy):
 		return config.EPERM
+	case !there():
+		return config.ENXIO
+	case isCarpWord(a):
+		return config.ENOTTY
 	}
-	return nil
+	return config.EPERM
 }
 
 func canCreate(h ordinary.Host, name string, o ordinary.Options) bool {
@@ -221,15 +225,14 @@ func isCarpWord(a Act) bool {
 // perform does one act.
 func (p *program) perform(name string, a Act, o ordinary.Options) error {
 	h := p.host
-	if isCarpWord(a) {
-		if !exists(h, name) {
-			return config.ENXIO
-		}
-		return config.ENOTTY
+	if err := p.early(a, func() bool { return exists(h, name) }); err != nil {
+		return err
 	}
 	switch a.Own {
 	case "":
 		return p.performShared(name, a, o)
+	case "flags":
+		return h.SetFlags(name, 0, 0)
 	case "mtu":
 		return h.SetMTU(name, a.N)
 	case "arp":

@@ -22,11 +22,15 @@ func isTheirs(args []string) bool {
 	if len(args) == 0 {
 		return false
 	}
-	letters, isOption := strings.CutPrefix(args[0], "-")
-	name := args[0]
-	if isOption && len(args) > 1 {
-		name = args[1]
+	options := 0 // theirs may stand in several words
+	for options < len(args) && strings.HasPrefix(args[options], "-") {
+		options++
 	}
+	name := ""
+	if options < len(args) {
+		name = args[options]
+	}
+	letters, isOption := strings.ReplaceAll(strings.Join(args[:options], ""), "-", ""), options > 0
 	if label, _, _ := strings.Cut(name, ":"); config.IsCarpName(label) || name == "carp" { // carp0:1 would be an address of the link
 		return false
 	}
@@ -43,17 +47,17 @@ func isTheirs(args []string) bool {
 		switch word := args[n]; {
 		case theirs[word]:
 			return true
-		case (word == "add" || word == "del") && n+1 < len(args) && isAddr6(args[n+1]):
+		case (word == "add" || word == "del") && n+1 < len(args) && isAddr(args[n+1]):
 			return true // of an address; OpenBSD's are of a bridge's member
 		}
 	}
 	return false
 }
 
-func isAddr6(word string) bool {
+func isAddr(word string) bool {
 	word, _, _ = strings.Cut(word, "/")
-	addr, err := netip.ParseAddr(word)
-	return err == nil && addr.Is6()
+	_, err := netip.ParseAddr(word)
+	return err == nil
 }
 
 // handOver becomes the system's ifconfig. It returns nil when there is none, and the line is then refused as any that has no meaning.

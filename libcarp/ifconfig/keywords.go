@@ -1,6 +1,11 @@
 package ifconfig
 
-import "strings"
+import (
+	"math"
+	"strings"
+
+	"carp/libcarp/config"
+)
 
 // How many arguments follow a word.
 type arity int
@@ -20,6 +25,12 @@ var ignored = map[string]arity{
 	"soii": alone, "-soii": alone, "tcplro": alone, "-tcplro": alone, "wol": alone, "-wol": alone,
 	"hwfeatures": maybe, "transceiver": maybe, "sff": maybe, "sffdump": alone, "txprio": one, "rxprio": one, "defer": alone, "-defer": alone,
 }
+
+// ignoredFlags are those of them that set or clear a flag.
+var ignoredFlags = words("debug -debug link0 -link0 link1 -link1 link2 -link2")
+
+// ignoredNumbers are those that take a number, with the greatest.
+var ignoredNumbers = map[string]int64{"llprio": math.MaxUint8, "metric": math.MaxInt32, "priority": 15}
 
 // ignoredApart are those whose warning is a kernel's, in the table of what is done.
 var ignoredApart = words("autoconf temporary")
@@ -59,5 +70,16 @@ func isKeyword(word string) bool {
 	return done || ignored || refused[word]
 }
 
-// ignore is a word that changes nothing.
-func (p *parser) ignore(word string) { p.note(p.name + ": " + word + ": has no effect here") }
+// ignore is a word that changes nothing. A number must be one nevertheless, and a flag needs an interface that could have it.
+func (p *parser) ignore(word, arg string) error {
+	if most, ok := ignoredNumbers[word]; ok {
+		if _, reason := config.ParseNumber(arg, 0, most); reason != "" {
+			return &config.NumberError{What: word, Given: arg, Reason: reason}
+		}
+	}
+	if p.own != nil && ignoredFlags[word] {
+		p.act("flags", "", 0)
+	}
+	p.note(p.name + ": " + word + ": has no effect here")
+	return nil
+}

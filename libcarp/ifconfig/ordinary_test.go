@@ -58,9 +58,9 @@ func TestPrintOrdinary(t *testing.T) {
 // What only net-tools know, and nothing about a carp, is theirs.
 func TestIsTheirs(t *testing.T) {
 	for line, want := range map[string]bool{
-		"": false, "-a": false, "-A": false, "-s": true, "-v": true, "-a -s": false, "-as": true, "-v eth0": true, "-v carp0": false, "-v carp": false, "-x": false,
+		"": false, "-a": false, "-A": false, "-s": true, "-v": true, "-a -s": true, "-a -v eth0": true, "-v -a": true, "-a -x": false, "-a -s carp0": false, "-as": true, "-v eth0": true, "-v carp0": false, "-v carp": false, "-x": false,
 		"eth0:1": true, "eth0:1 down": true, "eth0 hw ether 2:3:4:5:6:7": true, "eth0 -promisc": true, "carp0 promisc": false, "carp0:1": false, "carp0:1 down": false, "carp promisc": false,
-		"bridge0 add eth0": false, "eth0 add 2001:db8::1/64": true, "eth0 inet6 del 2001:db8::1": true, "eth0 add": false, "eth0 add 10.0.0.1": false,
+		"bridge0 add eth0": false, "eth0 add 2001:db8::1/64": true, "eth0 inet6 del 2001:db8::1": true, "eth0 add": false, "eth0 add 10.0.0.1": true, "eth0 del 10.0.0.1/24": true, "bridge0 del eth0": false, "carp0 add 10.0.0.1": false,
 		"eth0 mtu 1500": false, "hw": false, "-n": false, "--help": false,
 	} {
 		if got := isTheirs(strings.Fields(line)); got != want {

@@ -224,3 +224,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A description is cut where it is too long anyway, so that it is refused for that and the rest of the line is done.
+func TestParseLongText(t *testing.T) {
+	cmd := Parse([]string{"carp0", "description", strings.Repeat("x", 1e5), "up"}, nameServer(hosts), &fake{}, nil)
+	if cmd.Err != nil || len(cmd.Steps) != 3 || len(cmd.Steps[1].Text) <= config.DescriptionMax || len(cmd.Steps[1].Text) > 1024 {
+		t.Errorf("%v, %d steps", cmd.Err, len(cmd.Steps))
+	}
+}

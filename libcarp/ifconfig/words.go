@@ -111,7 +111,9 @@ func (p *parser) parse(words []string) error {
 			arg, given, words = words[0], true, words[1:]
 		}
 		if ignore {
-			p.ignore(word)
+			if err := p.ignore(word, arg); err != nil {
+				return err
+			}
 			if n == maybe && !given {
 				p.shows++
 			}
@@ -148,11 +150,15 @@ func (p *parser) clause(word, arg string) error {
 		args = []string{arg}
 	}
 	c, err := config.ParseClause(word, args...)
+	c.Text = c.Text[:min(len(c.Text), tooLong)]
 	if err == nil {
 		p.step(c)
 	}
 	return err
 }
+
+// tooLong is more than a description or the name of a state can have. What comes after it would not fit into a request, and changes no answer.
+const tooLong = 1024
 
 func (p *parser) pass(_, arg string) error {
 	if len(arg) > config.PassMax {

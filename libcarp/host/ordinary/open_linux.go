@@ -263,6 +263,12 @@ func again[T any](list func() ([]T, error)) (all []T, err error) {
 	return all, err
 }
 
+// Allowed asks for what root has, or was given.
+func (linux) Allowed() bool {
+	header, data := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, [2]unix.CapUserData{}
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
+}
+
 // Classes asks the kernel for each kind in a way that makes nothing: with an address of five bytes, which every kind refuses that is there. Only root
 // may ask; others see them all.
 func (linux) Classes() []string {

@@ -96,12 +96,15 @@ type Options struct {
 }
 
 // A Host is one operating system. Names may be alternative ones. Errors carry a syscall.Errno, or a config.Errno where a BSD would give another
-// number; config.ENXIO when there is no interface of the name. Only root can change anything.
+// number; config.ENXIO when there is no interface of the name.
 type Host interface {
 	// Interfaces returns all interfaces but carps, by index.
 	Interfaces() ([]Interface, error)
 	// Interface returns one.
 	Interface(name string) (Interface, error)
+
+	// Allowed reports whether this process may change anything.
+	Allowed() bool
 
 	// Classes returns what can be created, sorted.
 	Classes() []string
