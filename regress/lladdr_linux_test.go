@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"carp/libcarp/config"
 )
 
 // mac returns the Ethernet address of an interface.
@@ -458,5 +462,99 @@ func TestOwnMACDeadHost(t *testing.T) {
 			}
 		}
 		s.judge(t, 2*interval+5*time.Millisecond, 2*interval+5*time.Millisecond)
+	}
+}
+
+// As many virtual hosts as one network has, in either mode: what takes time takes no longer with the addresses on the carpdev, and nothing is left there.
+func TestOwnMACMany(t *testing.T) {
+	const carps, kinds = 255, 4 // of what is measured
+	names := [kinds]string{"all are master", "a command", "the take-over", "SIGTERM"}
+	var took [2][kinds]time.Duration
+	for mode, own := range []bool{false, true} {
+		l := newLab(t)
+		client := l.machine("client")
+		c := client.capture()
+		a, b := l.machine("a"), l.machine("b")
+		if own {
+			l.filtered(client, a, b)
+		}
+		for n, m := range []*machine{client, a, b} {
+			l.ip(m.ns, "addr", "add", fmt.Sprintf("10.9.0.%d/16", n+1), "dev", "eth0")
+		}
+		for _, dev := range []string{"eth1", "eth2"} {
+			l.ip(b.ns, "link", "add", dev, "type", "veth", "peer", "name", "peer-"+dev, "netns", l.sw)
+		}
+		l.within(5*time.Second, "IPv6 is at rest", func() bool { return !strings.Contains(l.ip(b.ns, "-6", "addr", "show"), "tentative") })
+		before := b.everything()
+		missing := map[netip.Addr]bool{}
+		for n, m := range []*machine{a, b} {
+			mac, err := config.ParseMAC(m.mac("eth0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.stored(carps, func(i *config.Interface, number int) {
+				i.Carpdev, i.Nodes[0] = "eth0", config.Node{VHID: uint8(number + 1), Advskew: uint8(100 * n)}
+				if own {
+					i.MAC = mac
+				}
+				p, p6 := mustAddr(fmt.Sprintf("10.9.1.%d", number+1)), mustAddr(fmt.Sprintf("2001:db8:1::1:%d", number+1))
+				missing[p], missing[p6] = true, true
+				i.Addrs = []netip.Prefix{netip.PrefixFrom(p, 16), netip.PrefixFrom(p6, 64)}
+			})
+		}
+		all := func(m *machine, status string) {
+			t.Helper()
+			l.within(60*time.Second, fmt.Sprintf("all carps of %s are %s", m.name, status), func() bool { return m.count(status) == carps })
+		}
+		began := time.Now()
+		a.start()
+		t.Cleanup(a.crash)
+		all(a, "master")
+		took[mode][0] = time.Since(began)
+		b.start()
+		t.Cleanup(b.crash)
+		all(b, "backup")
+		time.Sleep(2 * time.Second) // what was made is looked at
+		all(b, "backup")
+		var commands []time.Duration
+		for n := range 20 {
+			began := time.Now()
+			b.must(fmt.Sprintf("ifconfig-carp carp%d alias 10.9.2.%d", n, n))
+			commands = append(commands, time.Since(began))
+		}
+		slices.Sort(commands)
+		took[mode][1] = commands[len(commands)/2]
+		from := c.count()
+		a.cut()
+		time.Sleep(5 * time.Millisecond)
+		adverts := c.since(0, advertFrom(a.addr))
+		last := adverts[len(adverts)-1].at
+		for at := from; len(missing) > 0; at++ {
+			var f frame
+			f, at = c.wait(t, at, 30*time.Second, "announcements", func(f *frame) bool { return missing[f.garp] })
+			delete(missing, f.garp)
+			took[mode][2] = f.at.Sub(last)
+		}
+		all(b, "master")
+		for _, addr := range []string{"10.9.1.1", "10.9.1.255", "2001:db8:1::1:1", "2001:db8:1::1:255"} {
+			if !client.ping(addr) {
+				t.Errorf("own MAC %t: b does not answer for %s", own, addr)
+			}
+		}
+		began = time.Now()
+		b.stop()
+		took[mode][3] = time.Since(began)
+		if after := b.everything(); after != before {
+			t.Errorf("own MAC %t: left:\n%s", own, diff(before, after))
+		}
+		a.crash()
+		for n := range names {
+			t.Logf("own MAC %t: %s: %v", own, names[n], took[mode][n].Round(time.Millisecond/10))
+		}
+	}
+	for n, name := range names {
+		if control, own := took[0][n], took[1][n]; own > 2*control+2*time.Second {
+			t.Errorf("%s: %v, in the default mode %v", name, own, control)
+		}
 	}
 }
