@@ -314,6 +314,12 @@ func (p *program) performAddr(name string, a Act) error {
 		case addr.Dest.IsValid(): // as there, no route to a subnet follows from such an address
 			addr.Prefix = netip.PrefixFrom(addr.Addr(), addr.Addr().BitLen())
 		}
+		if addr.Valid == 0 { // it is over before it begins (in6.c: in6_update_ifa)
+			if err := p.host.DelAddr(name, addr.Addr()); !errors.Is(err, config.EADDRNOTAVAIL) {
+				return err
+			}
+			return nil
+		}
 		if err := p.host.AddAddr(name, addr); err != nil {
 			return err
 		}
