@@ -1,10 +1,14 @@
 package statedir
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +18,62 @@ import (
 
 	"carp/libcarp/config"
 )
+
+// treeOf lists the files in a directory, with their contents and when they were written.
+func treeOf(t *testing.T, d Dir) (all []string) {
+	t.Helper()
+	err := filepath.WalkDir(string(d), func(path string, e fs.DirEntry, err error) error {
+		info, _ := e.Info()
+		all = append(all, fmt.Sprint(path, info.Mode(), info.ModTime(), contentOf(path)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A check makes nothing, locks or not, and leaves to the next change what another boot has left.
+func TestCheckLeavesNoTrace(t *testing.T) {
+	d := newDir(t)
+	if _, err := d.Change(words(t, "carp0", "create")); err != nil {
+		t.Fatal(err)
+	}
+	check := func(errno config.Errno) {
+		t.Helper()
+		before := treeOf(t, d)
+		a, err := d.Check(words(t, "carp0", "create"))
+		if config.Errno(0) == errno && err != nil || errno != 0 && !errors.Is(err, errno) || a.Remark != NotRunning {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if after := treeOf(t, d); !slices.Equal(before, after) {
+			t.Errorf("before:\n%q\nafter:\n%q", before, after)
+		}
+	}
+	check(config.EEXIST)
+	for _, path := range []string{d.edit(), d.lock()} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(config.EEXIST)
+	if err := os.Remove(d.version()); err != nil {
+		t.Fatal(err)
+	}
+	check(config.EEXIST)
+	if err := os.WriteFile(d.version(), []byte("carp-state 1\nboot another\n"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	check(0)
+	lock, err := d.tryLock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := d.changeOffline(verbCheck, words(t, "carp0", "create")); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("somebody has the lock: %v", err)
+	}
+}
 
 func TestOffline(t *testing.T) {
 	d := newDir(t)
@@ -26,6 +86,9 @@ func TestOffline(t *testing.T) {
 	}
 	if a, err := d.Check(words(t, "carp0", "create")); err != nil || a.Remark != NotRunning {
 		t.Errorf("%+v, %v", a, err)
+	}
+	if _, err := os.Stat(string(d)); err == nil {
+		t.Error("a check makes the directory")
 	}
 	for _, name := range []string{"carp7", "carp0"} {
 		a, err := d.Change(words(t, name, "need", "vhid 1", `pass "secret"`, "carpdev em"+name, "alias 10.0.0.1/24"))

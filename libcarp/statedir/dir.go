@@ -104,6 +104,11 @@ func (d Dir) makeTop() error {
 	if err != nil {
 		return err
 	}
+	return d.usable(info)
+}
+
+// usable refuses what is no directory, or not ours.
+func (d Dir) usable(info fs.FileInfo) error {
 	if !info.IsDir() {
 		return &fs.PathError{Op: "use", Path: string(d), Err: syscall.ENOTDIR}
 	}

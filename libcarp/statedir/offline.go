@@ -2,6 +2,8 @@ package statedir
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -13,11 +15,14 @@ import (
 // isRoot reports whether this process may edit; tests are somebody else.
 var isRoot = func() bool { return os.Geteuid() == 0 }
 
-// changeOffline stores a change for kernelsim's start, by the code that kernelsim uses, or checks it. The error is EWOULDBLOCK
-// when kernelsim runs after all: it or its engine has the lock.
+// changeOffline stores a change for kernelsim's start, by the code that kernelsim uses, or checks it, and then leaves no trace. The error is
+// EWOULDBLOCK when kernelsim runs after all: it or its engine has the lock.
 func (d Dir) changeOffline(v verb, ch config.Change) (Answer, error) {
 	if !isRoot() {
 		return Answer{Remark: NotRunning}, d.refuseOffline(ch)
+	}
+	if v == verbCheck {
+		return d.checkOffline(ch)
 	}
 	if err := d.makeTop(); err != nil {
 		return Answer{}, failed(err)
@@ -48,7 +53,7 @@ func (d Dir) changeOffline(v verb, ch config.Change) (Answer, error) {
 		return Answer{Remark: NotRunning}, err
 	}
 	a := Answer{Old: plan.Old, Remark: NotRunning}
-	if v == verbCheck || plan.Done {
+	if plan.Done {
 		return a, nil
 	}
 	groups := m.GroupNames()
@@ -62,6 +67,58 @@ func (d Dir) changeOffline(v verb, ch config.Change) (Answer, error) {
 		}
 	}
 	return a, nil
+}
+
+// checkOffline tells what changeOffline would answer.
+func (d Dir) checkOffline(ch config.Change) (Answer, error) {
+	m, err := d.peek()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return Answer{}, err
+	}
+	if err != nil && (m == nil || len(m.Damaged) == 0) {
+		return Answer{}, failed(err)
+	}
+	plan, err := m.Plan(ch, nil)
+	return Answer{Old: plan.Old, Remark: NotRunning}, err
+}
+
+// peek is LoadMachine after Prepare, but makes nothing and removes nothing. There is nothing where there is no directory, or one of another boot.
+func (d Dir) peek() (*config.Machine, error) {
+	info, err := d.stat()
+	if errors.Is(err, fs.ErrNotExist) {
+		return config.NewMachine(), nil
+	}
+	if err == nil {
+		err = d.usable(info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range []string{d.edit(), d.lock()} {
+		how := unix.LOCK_EX
+		if path == d.lock() {
+			how |= unix.LOCK_NB
+		}
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if err := flock(f, how); err != nil {
+			return nil, fmt.Errorf("failed to lock %s: %w", path, err)
+		}
+	}
+	left, err := d.readVersion()
+	if err != nil {
+		return nil, err
+	}
+	if left.ofOtherBoot(bootID()) {
+		return config.NewMachine(), nil
+	}
+	return d.LoadMachine()
 }
 
 // refuseOffline is what somebody gets who may not edit. He cannot read want/ either, but he sees the status of what is there.
