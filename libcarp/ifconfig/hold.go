@@ -90,7 +90,7 @@ func (p *program) holdWhile(c *libcarp.Conn, group, holder string, n int, comman
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP)
 	if err := cmd.Start(); err != nil {
-		return exitCode{127, err.Error()}
+		return exitCode{127, command[0] + ": " + reason(err)}
 	}
 	go func() {
 		for s := range signals {

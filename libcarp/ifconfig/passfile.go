@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 
 	"carp/libcarp/config"
@@ -20,16 +21,27 @@ const passfileMax = 4096
 func (p *parser) passfile(word, path string) error {
 	phrase, open, err := firstLine(path)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s %s: Permission denied", word, path)
 	case err != nil:
-		return fmt.Errorf("%s %s: %w", word, path, statedir.ErrnoOf(err))
+		return fmt.Errorf("%s %s: %s", word, path, reason(err))
 	case phrase == "":
 		return fmt.Errorf("%s %s: the first line is empty", word, path)
+	case strings.Contains(phrase, "\x00"): // would end it, and before it there may be nothing
+		return fmt.Errorf("%s %s: the first line has a zero byte", word, path)
 	case open:
 		p.note(fmt.Sprintf("%s %s: others may read it", word, path))
 	}
 	return p.pass(word, phrase)
+}
+
+// reason says in the words of strerror(3) why a file cannot be used.
+func reason(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "Permission denied"
+	case errors.Is(err, exec.ErrNotFound):
+		err = config.ENOENT
+	}
+	return statedir.ErrnoOf(err).Error()
 }
 
 // firstLine reads the first line of a file. It is open when other users may read it, too.
