@@ -51,15 +51,23 @@ func (p *program) setGroup(cmd Command) error {
 
 // showGroup prints the demotion of a group.
 func (p *program) showGroup(name string) error {
+	n, err := p.demotion(name)
+	if err == nil {
+		fmt.Fprintf(p.stdout, "%s: carp demote count %d\n", name, n)
+	}
+	return err
+}
+
+// demotion returns the demotion of a group, 0 of one that has no carps in it.
+func (p *program) demotion(group string) (int, error) {
 	groups, remark, err := p.carp.Groups()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	p.remark(remark)
-	n, ok := groups[name]
-	if !ok && !p.hasGroup(name) {
-		return fmt.Errorf("%s: SIOCGIFGATTR: %w", name, config.ENOENT)
+	n, ok := groups[group]
+	if !ok && !p.hasGroup(group) {
+		return 0, fmt.Errorf("%s: SIOCGIFGATTR: %w", group, config.ENOENT)
 	}
-	fmt.Fprintf(p.stdout, "%s: carp demote count %d\n", name, n)
-	return nil
+	return n, nil
 }

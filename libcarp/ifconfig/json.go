@@ -3,7 +3,6 @@ package ifconfig
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -229,14 +228,9 @@ func (p *program) ownerJSON(lladdr string) error {
 }
 
 func (p *program) groupJSON(c *libcarp.Conn, group string) error {
-	demotion, remark, err := c.Groups()
+	n, err := p.demotion(group)
 	if err != nil {
 		return err
-	}
-	p.remark(remark)
-	n, ok := demotion[group]
-	if !ok {
-		return fmt.Errorf("%s: SIOCGIFGATTR: %w", group, config.ENOENT)
 	}
 	holders, _, err := c.Holders()
 	if err != nil {

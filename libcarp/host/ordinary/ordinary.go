@@ -81,7 +81,12 @@ func (i *Interface) Groups() []string {
 	if i.Egress {
 		groups = append(groups, "egress")
 	}
-	return append(groups, i.Joined...)
+	for _, group := range i.Joined {
+		if !slices.Contains(groups, group) { // a default route may have come since
+			groups = append(groups, group)
+		}
+	}
+	return groups
 }
 
 // Named reports whether a name is the interface's.

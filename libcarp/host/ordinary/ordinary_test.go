@@ -27,6 +27,7 @@ func TestGroups(t *testing.T) {
 	}{
 		{Interface{Name: "eth0"}, nil},
 		{Interface{Name: "eth0", Class: "pair", Egress: true, Joined: []string{"lan", "a"}}, []string{"egress", "lan", "a"}},
+		{Interface{Name: "eth0", Egress: true, Joined: []string{"egress", "lan"}}, []string{"egress", "lan"}},
 		{Interface{Name: "pair0", Class: "pair"}, []string{"pair"}},
 		{Interface{Name: "br0", Class: "bridge", Egress: true}, []string{"bridge", "egress"}},
 		{Interface{Name: "lo", Class: "lo"}, []string{"lo"}},
