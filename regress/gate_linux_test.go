@@ -323,7 +323,7 @@ var faults = []fault{
 		time.Sleep(time.Second) // the last death is forgotten
 		old := a.engine()
 		syscall.Kill(old, syscall.SIGKILL)
-		a.lab.within(time.Second, "another engine", func() bool { return a.engine() != old && a.status("carp0") == "master" })
+		a.lab.within(5*time.Second, "another engine", func() bool { return a.engine() != old && a.status("carp0") == "master" })
 		syscall.Kill(a.engine(), syscall.SIGKILL)
 	}, nil},
 }
@@ -350,7 +350,7 @@ func TestDeadHost(t *testing.T) {
 		for _, f := range faults {
 			t.Run(f.name, func(t *testing.T) {
 				t.Parallel()
-				newDuel(t, slow, time.Second, forgetting).suffer(&f, trials(1, 5))
+				newDuel(t, slow, time.Second, forgetting).suffer(&f, trials(1, 20))
 			})
 		}
 	})
@@ -375,8 +375,8 @@ func (d *duel) suffer(fault *fault, n int) {
 		control := startControl(t, at.Add(5*time.Millisecond))
 		// An announcement says not whose it is.
 		master, taken := c.wait(t, from, 4*d.interval+time.Second, "an advert of b", advertFrom(b.addr))
-		c.wait(t, taken, time.Second, "an announcement", announcement("192.168.1.10"))
-		first, _ := c.wait(t, taken, 2*time.Second, "an answer of b", answers(false))
+		c.wait(t, taken, 5*time.Second, "an announcement", announcement("192.168.1.10"))
+		first, _ := c.wait(t, taken, 5*time.Second, "an answer of b", answers(false))
 		last := at
 		for _, f := range c.since(from, answers(true)) {
 			last = f.at

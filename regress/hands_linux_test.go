@@ -136,7 +136,7 @@ func TestMeddling(t *testing.T) {
 			l := newLab(t)
 			client, a := l.machine("client"), l.host("a")
 			a.third()
-			a.must("ifconfig-carp carp0 vhid 1 advbase 20 192.168.1.10")
+			a.must("ifconfig-carp carp0 vhid 1 advbase 200 192.168.1.10") // nobody times out in ten minutes
 			a.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
 			a.becomes("backup", 5*time.Second)
 			if state == "master" {
