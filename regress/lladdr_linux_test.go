@@ -465,6 +465,183 @@ func TestOwnMACDeadHost(t *testing.T) {
 	}
 }
 
+// A carpdev without an address of its own, in this mode: while the host is MASTER the carpdev has the subnet's route, and what leads to a gateway by it; as a backup
+// the host goes another way. That is so after a crash, without the gate, and after somebody has taken it away, and nothing is left.
+func TestOwnMACUnnumbered(t *testing.T) {
+	t.Parallel()
+	const subnet, subnet6, beyond, beyond6 = "10.9.0.0/16", "2001:db8:9::/64", "10.7.0.1", "2001:db8:7::1"
+	for _, args := range [][]string{nil, {"-g"}} {
+		l := newLab(t)
+		client, a, b := l.machine("client"), l.machine("a"), l.machine("b")
+		l.filtered(client, a, b)
+		l.ip(client.ns, "addr", "add", "10.9.0.1/16", "dev", "eth0")
+		l.ip(client.ns, "addr", "add", "2001:db8:9::1/64", "dev", "eth0", "nodad")
+		l.ip(client.ns, "addr", "add", beyond+"/32", "dev", "lo")
+		l.ip(client.ns, "addr", "add", beyond6+"/128", "dev", "lo")
+		for _, m := range []*machine{a, b} {
+			l.ip(m.ns, "addr", "flush", "dev", "eth0")
+			l.ip(m.ns, "addr", "add", m.local+"/64", "dev", "eth0", "nodad")
+			for _, dev := range []string{"eth1", "eth2"} {
+				l.ip(m.ns, "link", "add", dev, "type", "veth", "peer", "name", m.port+dev, "netns", l.sw)
+			}
+			l.ip(l.sw, "link", "set", m.port+"eth1", "up")
+			m.address("eth1", "10.8.0.2/24", "2001:db8:8::2/64", "fe80::2/64")
+			l.ip(m.ns, "route", "add", "default", "via", "10.8.0.1", "metric", "2000") // another way out
+			l.ip(m.ns, "-6", "route", "add", "default", "via", "2001:db8:8::1", "metric", "2000")
+		}
+		l.within(5*time.Second, "IPv6 is at rest", func() bool { return !strings.Contains(l.ip(a.ns, "-6", "addr", "show"), "tentative") })
+		all := func() string { // a flush changes the order
+			lines := strings.Split(a.everything(), "\n")
+			slices.Sort(lines)
+			return strings.Join(lines, "\n")
+		}
+		before := all()
+		for _, m := range []*machine{a, b} {
+			m.start(args...)
+			t.Cleanup(m.crash)
+			m.serves()
+			m.must("sysctl-carp net.inet.carp.preempt=1")
+		}
+		carp := func(m *machine, skew int) {
+			t.Helper()
+			m.must(fmt.Sprintf("ifconfig-carp carp0 vhid 1 carpdev eth0 advbase 0 advskew %d lladdr %s 10.9.0.10/16", skew, m.mac("eth0")))
+			m.must("ifconfig-carp carp0 inet6 2001:db8:9::10/64")
+		}
+		carp(a, 25)
+		a.becomes("master", 5*time.Second)
+		carp(b, 100)
+		settledOn(a, b)
+		routes := func(m *machine) string {
+			return l.ip(m.ns, "route", "show", "dev", "eth0") + l.ip(m.ns, "-6", "route", "show", "dev", "eth0")
+		}
+		gateway := func(m *machine) {
+			t.Helper()
+			l.ip(m.ns, "route", "add", "default", "via", "10.9.0.1", "dev", "eth0", "src", "10.9.0.10", "metric", "7")
+			l.ip(m.ns, "-6", "route", "add", "default", "via", "2001:db8:9::1", "dev", "eth0", "metric", "7")
+		}
+		// The routes of a host that is master, or not; the client knows who is.
+		check := func(when string, m *machine, master bool) {
+			t.Helper()
+			out, dev := "", "eth1"
+			if master {
+				dev = "eth0"
+			}
+			defer func() {
+				if t.Failed() {
+					t.Logf("%q: %s: %s, master %t:\n%s%s", args, when, m.name, master, out, l.ip(m.ns, "route", "show", "table", "all")+l.ip(m.ns, "-6", "route", "show", "table", "all"))
+				}
+			}()
+			l.within(3*time.Second, fmt.Sprintf("%q: %s: %s, master %t, has its routes", args, when, m.name, master), func() bool {
+				out = routes(m)
+				return strings.Contains(out, subnet+" ") == master && strings.Contains(out, subnet6+" ") == master &&
+					strings.Contains(l.ip(m.ns, "route", "get", beyond), " dev "+dev+" ") && strings.Contains(l.ip(m.ns, "route", "get", beyond6), " dev "+dev+" ")
+			})
+			if !master {
+				return
+			}
+			if !strings.Contains(out, subnet+" proto kernel scope link src 10.9.0.10 metric 4096") || !strings.Contains(out, subnet6+" proto kernel src 2001:db8:9::10 metric 4096") {
+				t.Errorf("%q: %s: the routes of %s:\n%s", args, when, m.name, out)
+			}
+			for _, addr := range []string{"10.9.0.10", "2001:db8:9::10"} {
+				if !client.ping(addr) {
+					t.Errorf("%q: %s: %s does not answer for %s", args, when, m.name, addr)
+				}
+			}
+			for _, to := range []string{beyond, beyond6} {
+				if r := m.do("ping -n -c 1 -W 2 -I 10.9.0.10 " + to); to == beyond && r.code != 0 {
+					t.Errorf("%q: %s: %s does not get to %s\n%s", args, when, m.name, to, r.out)
+				}
+			}
+		}
+		gateway(a)
+		check("at first", a, true)
+		if out := routes(b); strings.Contains(out, subnet) || strings.Contains(out, subnet6) {
+			t.Errorf("%q: a backup has %s", args, out)
+		}
+		a.must("ifconfig-carp carp0 advskew 200")
+		settledOn(b, a)
+		gateway(b)
+		check("moved", b, true)
+		check("moved", a, false)
+		// A new version, and an engine that dies, know of what rests; without the gate not.
+		for _, kill := range []func(){func() { a.sim.Process.Signal(syscall.SIGHUP) }, func() { syscall.Kill(a.engine(), syscall.SIGKILL) }} {
+			if len(args) > 0 {
+				break
+			}
+			pid := a.engine()
+			kill()
+			l.within(5*time.Second, "another engine", func() bool { return a.engine() != pid && a.status("carp0") == "backup" })
+		}
+		a.must("ifconfig-carp carp0 advskew 25")
+		settledOn(a, b)
+		check("back", a, true)
+		check("back", b, false)
+
+		// Somebody else's hands.
+		l.ip(a.ns, "route", "del", subnet, "dev", "eth0")
+		l.ip(a.ns, "-6", "route", "del", subnet6, "dev", "eth0")
+		check("routes deleted", a, true)
+		l.ip(a.ns, "addr", "flush", "dev", "eth0", "scope", "link")
+		l.ip(a.ns, "addr", "add", a.local+"/64", "dev", "eth0", "nodad")
+		l.within(3*time.Second, "the route is back", func() bool { return strings.Contains(routes(a), subnet+" ") })
+		a.becomes("master", 5*time.Second)
+		if !client.ping("10.9.0.10") {
+			t.Errorf("%q: after a flush: no answer", args)
+		}
+		// An address of its own makes the route unnecessary.
+		l.ip(a.ns, "addr", "add", "10.9.0.2/16", "dev", "eth0")
+		l.within(2*time.Second, "one route", func() bool { return !strings.Contains(routes(a), subnet+" proto kernel scope link src 10.9.0.10") })
+		l.ip(a.ns, "addr", "del", "10.9.0.2/16", "dev", "eth0")
+		l.within(2*time.Second, "a route again", func() bool { return strings.Contains(routes(a), subnet+" proto kernel scope link src 10.9.0.10") })
+		a.becomes("master", 5*time.Second)
+
+		// Both processes killed: taken over by a start that still has it, and taken away by one that has not.
+		gateway6 := func() {
+			l.ip(a.ns, "-6", "route", "replace", "default", "via", "2001:db8:9::1", "dev", "eth0", "metric", "7")
+		}
+		gateway6()
+		a.crash()
+		b.becomes("master", 5*time.Second)
+		a.start(args...)
+		a.serves()
+		l.within(5*time.Second, "it takes over", func() bool { return a.status("carp0") == "master" })
+		l.within(2*time.Second, "the routes are there", func() bool {
+			out := routes(a)
+			return strings.Contains(out, subnet+" ") && strings.Contains(out, subnet6+" ")
+		})
+		a.crash()
+		a.do("ifconfig-carp carp0 destroy")
+		a.start(args...)
+		a.serves()
+		l.within(2*time.Second, "nothing is left of a dead run", func() bool { out := routes(a); return !strings.Contains(out, "metric 4096") })
+		l.ip(a.ns, "-6", "route", "flush", "default", "dev", "eth0") // its gateway's subnet is gone; it is the administrator's
+		l.ip(a.ns, "route", "flush", "default", "dev", "eth0")
+
+		for _, end := range []string{"destroy", "destroy of a backup", "SIGTERM"} {
+			carp(a, 25)
+			settledOn(a, b)
+			gateway(a)
+			if end == "destroy of a backup" {
+				a.must("ifconfig-carp carp0 advskew 200")
+				settledOn(b, a)
+			}
+			if end == "SIGTERM" {
+				a.stop()
+			} else {
+				a.must("ifconfig-carp carp0 destroy")
+			}
+			after := all()
+			for n := 0; after != before && n < 20; n++ {
+				time.Sleep(50 * time.Millisecond)
+				after = all()
+			}
+			if after != before {
+				t.Errorf("%q: left after %s:\n%s", args, end, diff(before, after))
+			}
+		}
+	}
+}
+
 // As many virtual hosts as one network has, in either mode: what takes time takes no longer with the addresses on the carpdev, and nothing is left there.
 func TestOwnMACMany(t *testing.T) {
 	const carps, kinds = 255, 4 // of what is measured

@@ -497,6 +497,11 @@ func testUnnumbered(t *testing.T, s *site, gate bool) {
 	way(s.a, "carp0")
 	way(s.b, "eth0")
 	s.legs()
+	s.ip(s.a.ns, "link", "set", "eth1", "down") // the routes through the link stay
+	s.isMaster(s.b, s.a)
+	s.ip(s.a.ns, "link", "set", "eth1", "up")
+	s.isMaster(s.a, s.b)
+	way(s.a, "carp0")
 	s.moves()
 	move(s.a, s.b, "carpdemote")
 	way(s.a, "eth0")

@@ -110,18 +110,28 @@ func same(a, b host.Carp) bool {
 // setMaster lets the link answer or silences it.
 func (h *Host) setMaster(index int, c host.Carp) error {
 	if c.Own && h.guard.gate == nil && !c.Master {
+		h.routes.save(c.Name)
 		if err := h.placeOwn(c); err != nil {
 			return err
 		}
 	}
-	if !c.Master {
+	if !c.Master && !c.Own {
 		h.routes.lower(c.Name)
 	}
-	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil || !c.Master {
+	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil {
 		return err
 	}
+	if !c.Master {
+		if c.Own { // those on the carpdev can wait until nobody gets an answer
+			h.routes.lower(c.Name)
+		}
+		return nil
+	}
 	if c.Own {
-		return h.placeOwn(c)
+		if err := h.placeOwn(c); err != nil {
+			return err
+		}
+		return h.routes.raise(c.Name)
 	}
 	for _, p := range linkAddrs(c) {
 		if p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() { // went with the link if that was down, whatever keep_addr_on_down says
@@ -187,7 +197,7 @@ func (h *Host) make(c host.Carp) (int, error) {
 			h.sysctls.forCarpdev(lower.Attrs().Name, now.below)
 		}
 	}
-	if !c.Master {
+	if !c.Master && !c.Own {
 		h.routes.lower(c.Name)
 	}
 	if err := h.guard.prepare(index, c); err != nil {
@@ -531,7 +541,7 @@ func (h *Host) silence(keep map[string]bool) error {
 	if h.guard.gate == nil {
 		placed = slices.DeleteFunc(slices.Clone(kept), func(l netlink.Link) bool { return !h.guard.resumed[l.Attrs().Name] })
 	}
-	if err := h.own.adopt(placed); err != nil {
+	if err := h.own.adopt(placed, h.routes.drop); err != nil {
 		return fmt.Errorf("failed to silence links: %w", err)
 	}
 	if err := h.guard.adopt(kept, h.own); err != nil {
@@ -548,6 +558,7 @@ func (h *Host) Silence() error {
 	for name := range h.made {
 		h.guard.renew(name, 0)
 		h.keeper.ignore(name)
+		h.routes.forget(name)
 	}
 	if err := h.own.release(); err != nil {
 		return fmt.Errorf("failed to silence addresses: %w", err)

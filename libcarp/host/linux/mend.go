@@ -252,6 +252,7 @@ func (h *Host) followCarps(s *nl.NetlinkSocket) error {
 		select {
 		case <-look.C:
 			h.lookAtCarps()
+			h.routes.look()
 		case err := <-lost:
 			return err
 		case <-h.ending:

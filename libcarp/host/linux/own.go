@@ -184,8 +184,8 @@ func (o *owner) known() map[placed]bool {
 }
 
 // restore puts back what is missing of addrs, the addresses by interface, on interfaces that are up: a carpdev that goes down loses its IPv6 addresses,
-// and a network manager may flush all.
-func (o *owner) restore(addrs map[int][]netip.Prefix, up map[int]bool) {
+// and a network manager may flush all. It returns whether something was.
+func (o *owner) restore(addrs map[int][]netip.Prefix, up map[int]bool) (restored bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for carp, list := range o.placed {
@@ -196,8 +196,10 @@ func (o *owner) restore(addrs map[int][]netip.Prefix, up map[int]bool) {
 			if err := o.add(carp, p); err != nil && !errors.Is(err, syscall.ENODEV) {
 				o.logf("linux: %s: %v", carp, err)
 			}
+			restored = true
 		}
 	}
+	return restored
 }
 
 // left returns what a dead run of this state directory has left on carpdevs, by the metrics.
@@ -267,8 +269,8 @@ func (o *owner) recall() error {
 // carpOfMetric undoes metric.
 func carpOfMetric(metric uint32) string { return fmt.Sprintf("carp%d", metric&0xffff) }
 
-// adopt takes over what a dead run has left for the carps to keep, whose links are there, and takes away all else.
-func (o *owner) adopt(links []netlink.Link) error {
+// adopt takes over what a dead run has left for the carps to keep, whose links are there, and takes away all else, after having told of it.
+func (o *owner) adopt(links []netlink.Link, tell func(gone []placed) error) error {
 	left, err := o.left()
 	if err != nil {
 		return err
@@ -288,7 +290,7 @@ func (o *owner) adopt(links []netlink.Link) error {
 		o.mu.Lock()
 		o.placed[name] = all
 		o.mu.Unlock()
-		errs = append(errs, o.set(name, nil))
+		errs = append(errs, tell(all), o.set(name, nil))
 	}
 	return errors.Join(errs...)
 }

@@ -35,7 +35,7 @@ func TestAdoptForgetsFirst(t *testing.T) {
 				}
 			}
 		}()
-		err := o.adopt(nil)
+		err := o.adopt(nil, func([]placed) error { return nil })
 		close(stop)
 		<-stopped
 		if err != nil {

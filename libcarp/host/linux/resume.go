@@ -104,8 +104,17 @@ func (p *Parting) SetDown(carp string) error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, at := range left[own.metric(carp)] {
+	gone := left[own.metric(carp)]
+	for _, at := range gone {
 		errs = append(errs, unplace(at))
+	}
+	if len(gone) > 0 {
+		routes, err := newRoutes(Options{Logf: func(string, ...any) {}}, func() bool { return false })
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		defer routes.close()
+		errs = append(errs, routes.drop(gone))
 	}
 	return errors.Join(errs...)
 }

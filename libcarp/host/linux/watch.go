@@ -201,7 +201,9 @@ func (h *Host) interfaces(k *stock) ([]config.Link, error) {
 		copy(c.MAC[:], a.HardwareAddr)
 		links = append(links, c)
 	}
-	h.own.restore(shared, up)
+	if h.own.restore(shared, up) {
+		h.routes.look()
+	}
 	h.followMTU(all)
 	return links, nil
 }
