@@ -154,6 +154,34 @@ func TestPointToPoint(t *testing.T) {
 	}
 }
 
+// Of many addresses the first goes alone, and with -inet all of them in a moment: none is put back meanwhile.
+func TestManyAddresses(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a := l.machine("a")
+	var batch strings.Builder
+	for n := range 200 {
+		fmt.Fprintf(&batch, "addr add 10.1.2.%d/24 dev eth0\n", n+1)
+	}
+	file := filepath.Join(l.dir, "batch")
+	if err := os.WriteFile(file, []byte(batch.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l.ip(a.ns, "-batch", file)
+	a.must("ifconfig-carp eth0 delete 10.1.2.1")
+	if n := strings.Count(a.must("ifconfig-carp eth0"), "\tinet 10.1.2."); n != 199 {
+		t.Errorf("%d are left of 199", n)
+	}
+	start := time.Now()
+	a.must("ifconfig-carp eth0 -inet")
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("all go in %v", took)
+	}
+	if out := a.must("ifconfig-carp eth0"); strings.Contains(out, "\tinet ") {
+		t.Error(out)
+	}
+}
+
 // A pass phrase that stands in a file is in no command line of any process, at any time.
 func TestPassfileShowsNowhere(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"carp/libcarp/config"
@@ -326,6 +327,9 @@ func (p *program) performAddr(name string, a Act) error {
 		return p.host.SetFlags(name, ordinary.Up, 0) // as if_ethersubr.c: ether_ioctl does
 	case config.DelAddr:
 		return p.host.DelAddr(name, a.Clause.Addr.Addr())
+	}
+	if a.Word == config.DropAll { // the last first: Linux takes the others of a subnet away with its first, and they would be put back
+		slices.Reverse(i.Addrs)
 	}
 	removed := false
 	for _, b := range i.Addrs {

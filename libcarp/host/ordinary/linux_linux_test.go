@@ -184,6 +184,29 @@ func TestAddressAgain(t *testing.T) {
 	}
 }
 
+// With the first address of a subnet Linux takes the others away. They come back as they were, with what others know them by.
+func TestOthersStay(t *testing.T) {
+	apart(t, "link add ea type veth peer name eb", "link set ea up", "addr add 10.0.0.1/24 dev ea", "addr add 10.0.0.2/24 brd + dev ea label ea:1",
+		"addr add 10.0.0.3/24 dev ea valid_lft 5000 preferred_lft 4000", "addr add 10.0.0.4 peer 10.0.0.5/24 dev ea")
+	if err := Open().DelAddr("ea", netip.MustParseAddr("10.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("ip", "-4", "-o", "addr", "show", "dev", "ea").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		" 10.0.0.2/24 brd 10.0.0.255 scope global ea:1", " 10.0.0.3/24 ", " dynamic ea", "preferred_lft 4000sec", " 10.0.0.4 peer 10.0.0.5/24 ",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(string(out), " 10.0.0.1/") || strings.Count(string(out), "\n") != 3 {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestMarks(t *testing.T) {
 	for flags, want := range map[int]string{
 		0:                                       "",

@@ -433,7 +433,7 @@ func (h linux) AddAddr(name string, a Addr) error {
 	}
 	for _, b := range i.Addrs { // Linux would have the address twice, or leave it as it is
 		if b.Addr() == a.Addr() && (b.Bits() != a.Bits() || b.Dest != a.Dest || otherBroadcast(a, b)) {
-			if err := h.remove(l, netlinkAddr(b), i.Addrs); err != nil {
+			if err := remove(l, netlinkAddr(b)); err != nil {
 				return err
 			}
 		}
@@ -464,25 +464,30 @@ func (h linux) DelAddr(name string, addr netip.Addr) error {
 	}
 	for _, a := range i.Addrs {
 		if a.Addr() == addr {
-			return with(name, func(l netlink.Link) error { return h.remove(l, netlinkAddr(a), i.Addrs) })
+			return with(name, func(l netlink.Link) error { return remove(l, netlinkAddr(a)) })
 		}
 	}
 	return config.EADDRNOTAVAIL
 }
 
-// remove removes an address, and puts back those that Linux takes away with it: the later ones of its subnet.
-func (h linux) remove(l netlink.Link, n *netlink.Addr, had []Addr) error {
+// remove removes an address, and puts back as they were those that Linux takes away with it: the later ones of its subnet.
+func remove(l netlink.Link, n *netlink.Addr) error {
+	list := func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_V4) }
+	had, err := again(list)
+	if err != nil {
+		return err
+	}
 	if err := netlink.AddrDel(l, n); err != nil {
 		return err
 	}
-	i, err := h.Interface(l.Attrs().Name)
+	left, err := again(list)
 	if err != nil {
 		return err
 	}
 	for _, a := range had {
-		gone := !slices.ContainsFunc(i.Addrs, func(b Addr) bool { return b.Addr() == a.Addr() })
-		if gone && a.Addr().Is4() && !n.IP.Equal(a.Addr().AsSlice()) {
-			if err := h.AddAddr(i.Name, a); err != nil {
+		gone := !slices.ContainsFunc(left, func(b netlink.Addr) bool { return b.IP.Equal(a.IP) })
+		if gone && !a.IP.Equal(n.IP) {
+			if err := netlink.AddrReplace(l, &a); err != nil {
 				return err
 			}
 		}
