@@ -55,8 +55,8 @@ func (p *patience) bear(now time.Time) bool {
 // A keeper knows what the carps' links have to be.
 type keeper struct {
 	mu       sync.Mutex
-	wishes   map[int]*kept  // by index of the link
-	carpdevs map[int]string // by index of an interface whose sysctls matter: one of the carps that it matters to
+	wishes   map[int]*kept           // by index of the link
+	carpdevs map[int]map[string]bool // by index of an interface whose sysctls matter: the carps that they matter to, and whether each has been made
 	suspects map[string]bool
 	amiss    chan string
 	deaf     bool // net.ipv4.conf.all.arp_ignore is such that nobody gets an answer
@@ -69,7 +69,7 @@ type kept struct {
 }
 
 func newKeeper() *keeper {
-	return &keeper{wishes: map[int]*kept{}, carpdevs: map[int]string{}, suspects: map[string]bool{}, amiss: make(chan string, 4096)}
+	return &keeper{wishes: map[int]*kept{}, carpdevs: map[int]map[string]bool{}, suspects: map[string]bool{}, amiss: make(chan string, 4096)}
 }
 
 // Amiss tells which carps are not what Ensure has made them.
@@ -86,9 +86,13 @@ func (k *keeper) expect(index int, c host.Carp, gated bool, carpdevs ...int) {
 	}
 	k.wishes[index] = &kept{wish{c.Name, linkMAC(c), c.Master, gated}, addrs, true}
 	for _, i := range carpdevs {
-		if i != 0 {
-			k.carpdevs[i] = c.Name
+		if i == 0 {
+			continue
 		}
+		if k.carpdevs[i] == nil {
+			k.carpdevs[i] = map[string]bool{}
+		}
+		k.carpdevs[i][c.Name] = false
 	}
 }
 
@@ -99,6 +103,11 @@ func (k *keeper) done(carp string) {
 	for _, w := range k.wishes {
 		if w.carp == carp {
 			w.making = false
+		}
+	}
+	for _, carps := range k.carpdevs {
+		if _, ok := carps[carp]; ok {
+			carps[carp] = true
 		}
 	}
 }
@@ -113,7 +122,7 @@ func (k *keeper) ignore(carp string) {
 
 func (k *keeper) drop(carp string) {
 	maps.DeleteFunc(k.wishes, func(_ int, w *kept) bool { return w.carp == carp })
-	maps.DeleteFunc(k.carpdevs, func(_ int, c string) bool { return c == carp })
+	maps.DeleteFunc(k.carpdevs, func(_ int, carps map[string]bool) bool { delete(carps, carp); return len(carps) == 0 })
 }
 
 // suspect tells that a carp is amiss, once until Ensure takes it up.
@@ -156,9 +165,13 @@ func (k *keeper) suspectAll() {
 func (k *keeper) sees(s *linkState) (carp, what string, hasCarrier bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if carp = k.carpdevs[s.index]; carp != "" {
+	if carps := k.carpdevs[s.index]; carps != nil {
 		if what = s.unlike(carpdevSettings); what != "" {
-			return carp, what, false
+			for carp, whole := range carps { // one of them will do
+				if whole {
+					return carp, what, false
+				}
+			}
 		}
 	}
 	w := k.wishes[s.index]
@@ -315,7 +328,7 @@ func (h *Host) judge(s *linkState) {
 // lookAt asks what the kernel says of an interface that matters.
 func (h *Host) lookAt(index int) {
 	h.keeper.mu.Lock()
-	matters := h.keeper.wishes[index] != nil || h.keeper.carpdevs[index] != ""
+	matters := h.keeper.wishes[index] != nil || h.keeper.carpdevs[index] != nil
 	h.keeper.mu.Unlock()
 	if !matters {
 		return

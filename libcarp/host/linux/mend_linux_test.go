@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"carp/libcarp/host"
 )
 
 // The kernel tells each setting under the number that we believe.
@@ -102,6 +104,50 @@ func TestAmiss(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A carpdev's sysctls are kept as long as any carp is on it, whichever was made last; what is just being made is not amiss.
+func TestCarpdevIsKept(t *testing.T) {
+	t.Parallel()
+	inNetwork(t, func(l *lab) {
+		amiss := func(d time.Duration) bool {
+			select {
+			case <-l.host.Amiss():
+				return true
+			case <-time.After(d):
+				return false
+			}
+		}
+		one, two := l.carp(1, false, "192.168.1.10/24"), l.carp(2, false, "192.168.1.20/24")
+		l.ensure(one)
+		l.ensure(two)
+		for amiss(200 * time.Millisecond) { // while they were made, they were not what they have to be
+			l.ensure(one)
+			l.ensure(two)
+		}
+		if err := l.host.Remove("carp2"); err != nil {
+			t.Fatal(err)
+		}
+		l.sysctl("ipv4/conf/eth0/arp_ignore", "0")
+		if !amiss(1500 * time.Millisecond) {
+			t.Error("a change of the carpdev is not seen")
+		}
+		l.ensure(one)
+		if now, _ := os.ReadFile("/proc/sys/net/ipv4/conf/eth0/arp_ignore"); string(now) != "1\n" {
+			t.Errorf("not mended: %s", now)
+		}
+	})
+	k, wrong := newKeeper(), &linkState{index: 7, conf: [2][]int{make([]int, 30)}}
+	k.expect(8, host.Carp{Name: "carp0"}, true, 7)
+	if carp, what, _ := k.sees(wrong); carp != "" {
+		t.Errorf("%s is amiss while it is made: %s", carp, what)
+	}
+	if k.done("carp0"); k.carpdevs[7]["carp0"] != true {
+		t.Error("it is not made")
+	}
+	if carp, _, _ := k.sees(wrong); carp != "carp0" {
+		t.Errorf("%q is amiss, not carp0", carp)
+	}
 }
 
 // Whoever does it again and again wins, and then there is no link; after a while it is tried again.
