@@ -162,6 +162,7 @@ func TestAddressAgain(t *testing.T) {
 		egress            bool
 	}{
 		{"10.0.0.1/24", "", []string{"10.0.0.1/24 invalid IP invalid IP", "10.0.0.2/24 invalid IP 10.0.0.255"}, true},
+		{"10.0.0.1/24", "10.0.0.255", []string{"10.0.0.1/24 invalid IP invalid IP", "10.0.0.2/24 invalid IP 10.0.0.255"}, true},
 		{"10.0.0.1/24", "10.0.0.77", []string{"10.0.0.2/24 invalid IP 10.0.0.255", "10.0.0.1/24 invalid IP 10.0.0.77"}, false},
 		{"10.0.0.1/24", "10.0.0.77", []string{"10.0.0.2/24 invalid IP 10.0.0.255", "10.0.0.1/24 invalid IP 10.0.0.77"}, false},
 		{"10.0.0.1/24", "", []string{"10.0.0.2/24 invalid IP 10.0.0.255", "10.0.0.1/24 invalid IP 10.0.0.255"}, false},

@@ -446,15 +446,18 @@ func (h linux) AddAddr(name string, a Addr) error {
 	return netlink.AddrReplace(l, n)
 }
 
-// otherBroadcast reports whether a has another broadcast address than b, which is there. One that follows from the mask may be missing there: Linux
-// works without.
+// otherBroadcast reports whether two addresses, alike but for that, have different broadcast addresses. The one that follows from the mask works without
+// being named.
 func otherBroadcast(a, b Addr) bool {
-	if a.Broadcast.IsValid() || !b.Broadcast.IsValid() {
-		return a.Broadcast != b.Broadcast
+	last := func(a Addr) netip.Addr {
+		if a.Broadcast.IsValid() || a.Addr().Is6() {
+			return a.Broadcast
+		}
+		addr := a.Addr().As4()
+		binary.BigEndian.PutUint32(addr[:], binary.BigEndian.Uint32(addr[:])|^uint32(0)>>a.Bits())
+		return netip.AddrFrom4(addr)
 	}
-	last := a.Addr().As4()
-	binary.BigEndian.PutUint32(last[:], binary.BigEndian.Uint32(last[:])|^uint32(0)>>a.Bits())
-	return b.Broadcast != netip.AddrFrom4(last)
+	return last(a) != last(b)
 }
 
 func (h linux) DelAddr(name string, addr netip.Addr) error {
