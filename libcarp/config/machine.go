@@ -345,6 +345,9 @@ func (m *Machine) planInterface(ch Change, env Env) (Plan, error) {
 		return p, nil
 	}
 	for n, c := range ch.Clauses {
+		if c.Word == DropFirst && g.hasFirst(c.Text, ch.Clauses[n+1:]) {
+			continue
+		}
 		if errno := g.apply(ch.Name, c); errno != OK {
 			return Plan{}, &Error{Errno: errno, Clause: n}
 		}
@@ -587,6 +590,16 @@ func (g *merge) addAddr(p netip.Prefix) Errno {
 	}
 	g.i.Up = true // ip_carp.c: SIOCSIFADDR
 	return OK
+}
+
+// hasFirst reports whether the first address of a family is the one that the clauses add next. It stays where it is: behind the others it would leave its
+// place to an alias, which the same line would then take away.
+func (g *merge) hasFirst(family string, next []Clause) bool {
+	if g.i == nil || len(next) == 0 || next[0].Word != AddAddr {
+		return false
+	}
+	first := slices.IndexFunc(g.i.Addrs, ofFamily(family))
+	return first >= 0 && first == g.i.addrIndex(next[0].Addr.Addr())
 }
 
 // ofFamily reports whether an address is of the family that the words call inet or inet6.

@@ -554,3 +554,27 @@ func TestDamagedIsNotChanged(t *testing.T) {
 		t.Errorf("a change of nothing: %v", e)
 	}
 }
+
+// The first address stays where it is when it is set again, with another mask, too; any other takes its place, behind the rest.
+func TestFirstAddressAgain(t *testing.T) {
+	for _, c := range []struct{ change, addrs string }{
+		{"carp0: drop-first inet; alias 10.0.0.1/24", "[10.0.0.1/24 2001:db8::1/64 10.0.0.2/24]"},
+		{"carp0: drop-first inet; alias 10.0.0.1/16", "[10.0.0.1/16 2001:db8::1/64 10.0.0.2/24]"},
+		{"carp0: drop-first inet; alias 10.0.0.2/24", "[2001:db8::1/64 10.0.0.2/24]"},
+		{"carp0: drop-first inet; alias 10.0.0.3/24", "[2001:db8::1/64 10.0.0.2/24 10.0.0.3/24]"},
+		{"carp0: drop-first inet", "[2001:db8::1/64 10.0.0.2/24]"},
+		{"carp0: drop-first inet; up; alias 10.0.0.1/24", "[2001:db8::1/64 10.0.0.2/24 10.0.0.1/24]"},
+		{"carp0: -alias 10.0.0.1/24; -alias 10.0.0.2/24; drop-first inet; alias 10.0.0.1/24", "[2001:db8::1/64 10.0.0.1/24]"},
+	} {
+		m := NewMachine()
+		if err := change(t, m, env{}, "carp0: create; carpdev em0; vhid 1; alias 10.0.0.1/24; alias 2001:db8::1/64; alias 10.0.0.2/24"); err != nil {
+			t.Fatal(err)
+		}
+		if err := change(t, m, env{}, c.change); err != nil {
+			t.Fatal(c.change, err)
+		}
+		if got := fmt.Sprint(m.Interfaces["carp0"].Addrs); got != c.addrs {
+			t.Errorf("%s: %s, want %s", c.change, got, c.addrs)
+		}
+	}
+}

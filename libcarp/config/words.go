@@ -40,7 +40,7 @@ const (
 	Await     // what the words of the change need and is not there yet, a carpdev or a subnet, is waited for
 	Need      // create, unless it exists: what ifconfig does without being asked
 	DelFirst  // remove the first address of the family; there must be one
-	DropFirst // the same, where there may be none: what goes before an address without alias
+	DropFirst // the same, where there may be none: what goes before an address without alias, and not when it is that address
 	DropAll   // remove every address of the family: -inet, -inet6
 	SetSysctl
 	Order
