@@ -18,18 +18,27 @@ import (
 	"carp/libcarp/statedir"
 )
 
-// An exchange is how a new program takes over from this one, on SIGHUP. The supervisor starts the new engine beside the old one; when the new one is ready the old one leaves everything as
-// it is, and the new one goes on with it, as after a death. Then the supervisor executes the new program in its own place. Until the new engine was told to go, nothing has changed.
+// An exchange is how a new program takes over from this one, on SIGHUP. The supervisor starts the new engine beside the old one, and when it is ready another one of the old program, the
+// spare. Then the old one leaves everything as it is, and the new one goes on with it, as after a death. If it dies, hangs or lets a lease run low in its first moments, it is killed, and the spare
+// goes on instead, before a lease has run out. Else the spare is sent away, and the supervisor executes the new program in its own place.
 
 // exchangeWithin is how long a new engine may take to make itself ready, and then an old one to leave.
 const exchangeWithin = 5 * time.Second
+
+// provesFor is how long a new engine has to do well, once it serves, until the spare is sent away. proofEvery is how often at least it is looked at, and reserveMax what is left of the
+// longest leases when it has to renew them: the spare needs some hundredths of a second.
+const (
+	provesFor  = time.Second
+	proofEvery = 100 * time.Millisecond
+	reserveMax = 200 * time.Millisecond
+)
 
 // exchange begins one, or remembers that one is wanted, where another is under way or no engine serves yet.
 func (s *supervisor) exchange(program string) {
 	if s.ends != nil {
 		return
 	}
-	s.wanted = s.next != nil || s.current == nil || !s.current.served || s.old != nil
+	s.wanted = s.next != nil || s.current == nil || !s.current.served || s.current.isNew || s.old != nil || s.spare != nil
 	if s.wanted {
 		return
 	}
@@ -57,16 +66,120 @@ func (s *supervisor) heardNext(ev event) {
 	switch ev.what {
 	case saysPrepared:
 		e.prepared = true
+		var err error
+		if s.spare, err = s.start(self(), s.cell); err != nil {
+			s.spare = nil
+			s.noExchange(fmt.Sprintf("no spare: %v", err))
+			return
+		}
 		s.patience.Reset(exchangeWithin)
-		s.current.leaves = true
-		s.current.tell(tellLeave)
 	case saysGone:
-		s.next = nil // where the old one is leaving already, an engine of this program goes on
+		s.next = nil // where the old one is leaving already, the spare goes on
 		if s.ends == nil {
 			s.patience.Stop()
 		}
+		if !s.current.leaves {
+			s.dismiss()
+		}
 		e.kill()
-		go func() { s.refuse(reason(<-e.ended)); e.close() }()
+		go func() { s.refuse(e.why()); e.close() }()
+	}
+}
+
+// heardSpare follows the spare.
+func (s *supervisor) heardSpare(ev event) {
+	e := s.spare
+	switch ev.what {
+	case saysPrepared:
+		e.prepared = true
+		if s.next != nil && s.ends == nil {
+			s.patience.Reset(exchangeWithin)
+			s.current.leaves = true
+			s.current.tell(tellLeave)
+		}
+	case saysGone:
+		s.dismiss()
+		if s.next != nil && !s.current.leaves {
+			s.noExchange("the spare ended")
+		}
+	}
+}
+
+// noExchange sends the new engine away, which is not in charge yet.
+func (s *supervisor) noExchange(why string) {
+	s.next.discard()
+	s.next = nil
+	if s.ends == nil {
+		s.patience.Stop()
+	}
+	s.dismiss()
+	s.refuse(why)
+}
+
+// dismiss sends the spare away.
+func (s *supervisor) dismiss() {
+	s.proof.Stop()
+	s.proven.Stop()
+	if s.spare != nil {
+		s.spare.discard()
+		s.spare = nil
+	}
+}
+
+// charge lets the engine of a new program go.
+func (s *supervisor) charge(e *engineProcess) {
+	s.current = e
+	e.isNew = true
+	s.letGo(e)
+	if s.tries(e) {
+		s.proof.Reset(0)
+	}
+}
+
+// tries reports whether an engine in charge has to prove itself.
+func (s *supervisor) tries(e *engineProcess) bool { return e.isNew && s.spare != nil }
+
+// prove ends a new engine that does not renew a lease while the spare still can.
+func (s *supervisor) prove(at engine.Instant) {
+	if s.current == nil || !s.tries(s.current) {
+		return
+	}
+	next := at + engine.Instant(proofEvery)
+	for _, e := range s.keeps.Masters() {
+		latest := e.Until - reserve(e)
+		switch {
+		case e.Until <= at: // nothing can be saved
+		case latest <= at:
+			s.current.fail("it does not go on")
+			return
+		default:
+			next = min(next, latest)
+		}
+	}
+	s.proof.Reset(time.Duration(next - at))
+}
+
+// reserve is what the spare needs of a lease. An engine that does well renews it before: with each advert, which leaves an interval of it.
+func reserve(e *record.Entry) engine.Instant {
+	return min(e.Interval/2, engine.Instant(reserveMax))
+}
+
+// fallBack lets the spare go on in the place of a new engine that is dead.
+func (s *supervisor) fallBack() {
+	e := s.current
+	s.keeps.Orphan()
+	s.chargeSpare()
+	s.hurry(s.current, true)
+	s.giveUp(now())
+	go func() { s.refuse(e.why()); e.close() }()
+}
+
+// chargeSpare lets the spare go.
+func (s *supervisor) chargeSpare() {
+	s.current, s.spare = s.spare, nil
+	s.dismiss()
+	if s.current.prepared {
+		s.letGo(s.current)
 	}
 }
 
@@ -77,12 +190,15 @@ func (s *supervisor) change() {
 	}
 	old := s.current
 	s.keeps.Orphan()
-	s.current, s.next, s.old = s.next, nil, old
-	if s.current == nil { // it died a moment ago
+	next := s.next
+	s.current, s.next, s.old = nil, nil, old
+	switch {
+	case next != nil:
+		s.charge(next)
+	case s.spare != nil: // the new one died a moment ago
+		s.chargeSpare()
+	default:
 		s.startAgain()
-	} else {
-		s.current.isNew = true
-		s.letGo(s.current)
 	}
 	if s.current != nil {
 		s.hurry(s.current, true)
@@ -97,15 +213,16 @@ func (s *supervisor) losePatience() {
 	if e == nil {
 		return
 	}
-	if e.prepared {
+	if s.current.leaves {
 		s.logs.printf("kernelsim: the engine does not leave, killing it")
 		s.current.kill()
 		return
 	}
-	s.next = nil
-	e.kill()
-	go func() { <-e.ended; e.close() }()
-	s.refuse(fmt.Sprintf("not ready within %v", exchangeWithin))
+	why := "not ready"
+	if e.prepared {
+		why = "its spare is not ready"
+	}
+	s.noExchange(fmt.Sprintf("%s within %v", why, exchangeWithin))
 }
 
 // programOf returns the path that a process with that argv[0] was started with: that of a new program, once one is installed there. Where argv[0] is no such path, it is that of

@@ -66,6 +66,8 @@ type engineProcess struct {
 	leaves           bool        // it was told to
 	urgent           atomic.Bool // it says so
 	isNew            bool        // of another program than the supervisor's
+	goesOn           bool        // with what was kept when it was told to go
+	failed           string      // why it was killed
 }
 
 // start runs an engine process.
@@ -166,6 +168,27 @@ func waitFor(p *os.Process) func() error {
 func (e *engineProcess) tell(what byte) { e.alive.Write([]byte{what}) }
 
 func (e *engineProcess) kill() { e.process.Kill() }
+
+// fail kills an engine, and keeps why.
+func (e *engineProcess) fail(why string) {
+	e.failed = why
+	e.kill()
+}
+
+// why says why a dead engine is dead.
+func (e *engineProcess) why() string {
+	why := reason(<-e.ended)
+	if e.failed != "" {
+		why = e.failed
+	}
+	return why
+}
+
+// discard ends an engine that is not in charge.
+func (e *engineProcess) discard() {
+	e.kill()
+	go func() { <-e.ended; e.close() }()
+}
 
 func (e *engineProcess) close() {
 	e.alive.Close()

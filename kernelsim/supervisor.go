@@ -59,6 +59,7 @@ type supervisor struct {
 	events  chan event
 	current *engineProcess // nil: none, until the timer again
 	next    *engineProcess // of a new program, while it makes itself ready
+	spare   *engineProcess // of this program, while a new one takes over: it goes on if that does not
 	wanted  bool           // another program has to take over once this is over
 	old     *engineProcess // that has handed over, until it is reaped
 
@@ -73,6 +74,8 @@ type supervisor struct {
 	again    *time.Timer // when to start an engine again
 	tooLate  *time.Timer // when the first lease of a dead engine has run out
 	patience *time.Timer // with an exchange
+	proof    *time.Timer // when to look again whether a new engine in charge renews the leases
+	proven   *time.Timer // when it has done so for long enough
 }
 
 // A shutter is what the supervisor does with the gate: it keeps it for the engines, and shuts it when one has died and none goes on.
@@ -107,7 +110,7 @@ func (s *supervisor) run() (err error) {
 	}()
 	s.service = newNotifier(os.Getenv)
 	s.events = make(chan event, 16)
-	s.again, s.tooLate, s.patience = stopped(), stopped(), stopped()
+	s.again, s.tooLate, s.patience, s.proof, s.proven = stopped(), stopped(), stopped(), stopped(), stopped()
 	program, err := programOf(os.Args[0])
 	if err != nil {
 		return err
@@ -155,6 +158,10 @@ func (s *supervisor) run() (err error) {
 				return s.stop()
 			}
 			s.losePatience()
+		case <-s.proof.C:
+			s.prove(now())
+		case <-s.proven.C:
+			s.dismiss()
 		case at := <-look.C:
 			s.look(at)
 		}
@@ -269,6 +276,8 @@ func (s *supervisor) heard(ev event, program string) error {
 	switch e := ev.of; {
 	case e == s.next:
 		s.heardNext(ev)
+	case e == s.spare:
+		s.heardSpare(ev)
 	case e == s.current && ev.what == saysPrepared:
 		e.prepared = true
 		s.letGo(e)
@@ -276,6 +285,9 @@ func (s *supervisor) heard(ev event, program string) error {
 		e.served, s.started = true, true
 		s.watch = watch{}
 		s.service.ready()
+		if s.tries(e) {
+			s.proven.Reset(provesFor)
+		}
 	case e == s.current && ev.what == saysLeft:
 		s.change()
 	case e == s.current && ev.what == saysGone:
@@ -302,6 +314,10 @@ func (s *supervisor) heard(ev event, program string) error {
 func (s *supervisor) dead() error {
 	e := s.current
 	e.kill() // it has closed all that it had: nothing can be left of it
+	if s.tries(e) {
+		s.fallBack()
+		return nil
+	}
 	s.current = nil
 	if !s.started {
 		e.close()
@@ -335,19 +351,20 @@ func (s *supervisor) dead() error {
 	return nil
 }
 
-// successor is the engine of a new program, if there is one that is ready; else this program's.
+// successor is the engine of a new program, if there is one that is ready; else this program's, of which there may be a spare.
 func (s *supervisor) successor() {
 	if e := s.next; e != nil {
 		s.next = nil
 		s.patience.Stop()
 		if e.prepared {
-			s.current = e
-			e.isNew = true
-			s.letGo(e)
+			s.charge(e)
 			return
 		}
-		e.kill()
-		go func() { <-e.ended; e.close() }()
+		e.discard()
+	}
+	if s.spare != nil {
+		s.chargeSpare()
+		return
 	}
 	s.startAgain()
 }
@@ -355,6 +372,7 @@ func (s *supervisor) successor() {
 // letGo lets an engine go on with what is kept, or begin.
 func (s *supervisor) letGo(e *engineProcess) {
 	s.watch = watch{}
+	e.goesOn = len(s.keeps.Orphans()) > 0
 	e.tell(tellGo)
 }
 
@@ -433,13 +451,17 @@ func (s *supervisor) look(at time.Time) {
 		s.service.feed(at)
 	}
 	patience := hangsAfter
-	if !e.served { // what it does before the loop beats nowhere
+	if !e.served && !(e.goesOn && s.tries(e)) { // what it does before the loop beats nowhere
 		patience, beats = goesWithin+s.pause, s.watch.beats
 	}
 	if s.watch.hangs(at, beats, patience) {
+		s.watch = watch{}
+		if s.tries(e) {
+			e.fail("it hangs")
+			return
+		}
 		s.logs.printf("kernelsim: the engine hangs, killing it")
 		e.kill()
-		s.watch = watch{}
 	}
 }
 
@@ -450,9 +472,11 @@ func (s *supervisor) settled() bool {
 
 // stop lets the engine bow out and clear up.
 func (s *supervisor) stop() error {
-	if e := s.next; e != nil {
-		e.kill()
-		<-e.ended
+	for _, e := range []*engineProcess{s.next, s.spare} {
+		if e != nil {
+			e.kill()
+			<-e.ended
+		}
 	}
 	e := s.current
 	if e == nil {

@@ -49,17 +49,23 @@ func TestEndsDuringExchange(t *testing.T) {
 	}
 }
 
-// A new program that says it is ready, and then hangs, costs the lease and a while without this host; then the old one goes on, and a good one can take over.
+// A new program that says it is ready, and then hangs, dies or stands still in its first moments in charge, changes nothing: the old one goes on before a lease has
+// run out, and a good one can take over afterwards.
 func TestProgramHangsInCharge(t *testing.T) {
-	t.Parallel()
 	l := newLab(t)
-	a, b := l.machine("a"), l.host("b")
+	client, a, b := l.machine("client"), l.machine("a"), l.host("b")
+	a.testing(time.Millisecond)
 	t.Cleanup(a.crash)
-	a.program = filepath.Join(l.dir, "kernelsim")
-	good, err := os.ReadFile(filepath.Join(bin, "kernelsim"))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of a:\n%s\nlog of b:\n%s", tail(a.readLog()), tail(b.readLog()))
+		}
+	})
+	good, err := os.ReadFile(a.program)
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.program = filepath.Join(l.dir, "kernelsim")
 	a.install(good, 0o755)
 	a.start()
 	a.serves()
@@ -67,13 +73,54 @@ func TestProgramHangsInCharge(t *testing.T) {
 	a.becomes("master", 5*time.Second)
 	b.must("ifconfig-carp carp0 vhid 1 advbase 0 advskew 50 192.168.1.10")
 	b.becomes("backup", 5*time.Second)
-	a.install(badProgram(t, "syscall.Write(6, []byte{'p'}); time.Sleep(time.Hour)"), 0o755)
-	a.sim.Process.Signal(syscall.SIGHUP)
-	b.becomes("master", 5*time.Second)
-	l.within(15*time.Second, "it is killed", func() bool { return strings.Contains(a.readLog(), "kernelsim: the engine hangs, killing it\n") })
-	a.becomes("backup", 5*time.Second)
-	b.must("ifconfig-carp carp0 down")
-	a.becomes("master", 5*time.Second)
+	says := `syscall.Write(6, []byte{'p'}); `
+	isTold := says + `syscall.Read(5, make([]byte, 1)); `
+	for _, c := range []struct {
+		what    string
+		program []byte
+		signal  syscall.Signal // to the new engine, once it serves
+		says    string
+	}{
+		{"hangs", badProgram(t, says+"time.Sleep(time.Hour)"), 0, "it does not go on"},
+		{"dies before it is told to go", badProgram(t, says+"time.Sleep(time.Millisecond); os.Exit(3)"), 0, "exit status 3"},
+		{"dies when it is told to go", badProgram(t, isTold+"os.Exit(3)"), 0, "exit status 3"},
+		{"says that it goes on, and hangs", badProgram(t, isTold+"syscall.Write(6, []byte{'r', 's'}); time.Sleep(time.Hour)"), 0, "it does not go on"},
+		{"its loop hangs", good, syscall.SIGUSR2, "it does not go on"},
+		{"is stopped", good, syscall.SIGSTOP, "it does not go on"},
+		{"is killed", good, syscall.SIGKILL, "signal: killed"},
+	} {
+		s := &series{name: "a new program that " + c.what + ": nobody answers"}
+		for len(s.late) < trials(1, 10) && s.repeated < 20 {
+			a.install(c.program, 0o755)
+			before := a.engine()
+			logs := a.readLog() + b.readLog()
+			p := startPinging(t, client, "192.168.1.10", 150)
+			control := startControl(t, time.Now().Add(50*time.Millisecond))
+			time.Sleep(30 * time.Millisecond)
+			a.sim.Process.Signal(syscall.SIGHUP)
+			if c.signal != 0 {
+				l.within(5*time.Second, "the new engine is in charge", func() bool { return a.engine() != before && a.status("carp0") == "master" })
+				syscall.Kill(a.engine(), c.signal)
+			}
+			line := "kernelsim: the new program cannot take over (" + c.says + "), the old one goes on\n"
+			l.within(7*time.Second, line, func() bool { return strings.Count(a.readLog(), line) > strings.Count(logs, line) })
+			lost := p.lost(t)
+			late := control.late(t)
+			now := strings.Count(a.readLog()+b.readLog(), "transition") - strings.Count(logs, "transition")
+			t.Logf("%s: %d pings lost, %d transitions, control %v late", c.what, lost, now, late)
+			l.within(5*time.Second, "one engine is left, and nobody unreaped", func() bool { return len(childrenOf(a.sim.Process.Pid)) == 1 })
+			a.becomes("master", 10*time.Second)
+			if late > controlLimit {
+				s.repeated++
+				continue
+			}
+			s.late = append(s.late, time.Duration(lost)*10*time.Millisecond)
+			if now != 0 || lost != 0 {
+				t.Errorf("%s: %d transitions, %d lost pings", c.what, now, lost)
+			}
+		}
+		s.judge(t, 10*time.Millisecond, 10*time.Millisecond)
+	}
 	a.install(good, 0o755)
 	a.sim.Process.Signal(syscall.SIGHUP)
 	l.within(10*time.Second, "a good one takes over", func() bool { return strings.HasSuffix(a.readLog(), "kernelsim: the new program has taken over\n") })

@@ -398,7 +398,7 @@ func TestCommandsDuringExchange(t *testing.T) {
 	done := make(chan int)
 	go func() {
 		defer close(done)
-		for n := range 40 {
+		for n := range 80 {
 			a.sim.Process.Signal(syscall.SIGHUP)
 			time.Sleep(100 * time.Millisecond)
 			done <- n

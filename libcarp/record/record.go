@@ -131,6 +131,18 @@ func (r *Record) Orphans() []*Entry { return r.of(Orphaned) }
 // GivenUp returns what the supervisor has taken.
 func (r *Record) GivenUp() []*Entry { return r.of(GivenUp) }
 
+// Masters returns the entries of masters, whoever decides over them, but for the supervisor.
+func (r *Record) Masters() (all []*Entry) {
+	for _, owner := range []Owner{Engine, Orphaned} {
+		for _, e := range r.of(owner) {
+			if e.State == engine.Master {
+				all = append(all, e)
+			}
+		}
+	}
+	return all
+}
+
 // of returns the entries that are whole and somebody's. A slot that was never used is the last.
 func (r *Record) of(owner Owner) (all []*Entry) {
 	for n := range slotMax {

@@ -69,6 +69,37 @@ func keep(w *Writer, k engine.Kept, n int) bool {
 	return w.Keep(&k)
 }
 
+// Masters are found, also by who decides over no slot, until the supervisor has given them up.
+func TestMasters(t *testing.T) {
+	r := newRecord(t)
+	w := r.Write(nil)
+	w.Keep(&engine.Kept{Carp: "carp1", VHID: 7, State: engine.Backup, Deadline: 5})
+	m := master(9)
+	first := m
+	first.State = engine.Backup
+	w.Keep(&first)
+	keep(w, m, 9)
+	found := func(when string, want int) {
+		t.Helper()
+		all := r.Masters()
+		if len(all) != want {
+			t.Fatalf("%s: %d masters, want %d", when, len(all), want)
+		}
+		for _, e := range all {
+			if e.VHID != 9 || e.Until != 16 || e.Interval != 15 {
+				t.Errorf("%s: vhid %d, until %d, interval %d", when, e.VHID, e.Until, e.Interval)
+			}
+		}
+	}
+	found("the engine's", 1)
+	r.Orphan()
+	found("nobody's", 1)
+	for _, e := range r.Orphans() {
+		r.Take(e.Slot, GivenUp)
+	}
+	found("given up", 0)
+}
+
 // What is kept is what the next engine reads, once it is known that the first is dead.
 func TestKeep(t *testing.T) {
 	r := newRecord(t)
