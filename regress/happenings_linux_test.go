@@ -28,11 +28,15 @@ func (m *machine) eth0(args ...string) {
 // ownAddr is the carpdev's.
 const ownAddr = "10.9.0.2"
 
+// cableMAC is the Ethernet address that the carpdev has, and keeps.
+const cableMAC = "02:00:00:00:09:02"
+
 // cable makes eth0 and its port anew, without an address.
 func (m *machine) cable() {
 	m.lab.t.Helper()
 	m.lab.ip(m.lab.sw, "link", "add", m.port, "type", "veth", "peer", "name", "new0", "netns", m.ns)
 	m.lab.ip(m.lab.sw, "link", "set", m.port, "master", "br0", "up")
+	m.lab.ip(m.ns, "link", "set", "new0", "address", cableMAC)
 	m.appears("new0")
 }
 
@@ -167,9 +171,15 @@ func (m *machine) shown(carp string) (state, carpdev string) {
 	return "", ""
 }
 
-// One virtual host, and as many as one network has.
+// One virtual host, and as many as one network has; with the virtual MAC, and with the carpdev's own.
 func TestCarpdevHappenings(t *testing.T)       { testHappenings(t, 1, fast, 3*98*time.Millisecond) }
 func TestCarpdevHappeningsOfMany(t *testing.T) { testHappenings(t, 255, "advbase 1", 3*time.Second) }
+func TestOwnMACHappenings(t *testing.T) {
+	testHappenings(t, 1, fast+" lladdr "+cableMAC, 3*98*time.Millisecond)
+}
+func TestOwnMACHappeningsOfMany(t *testing.T) {
+	testHappenings(t, 255, "advbase 1 lladdr "+cableMAC, 3*time.Second)
+}
 
 func testHappenings(t *testing.T, carps int, words string, wait time.Duration) {
 	t.Parallel() // its times are judged against a control
@@ -180,6 +190,7 @@ func testHappenings(t *testing.T, carps int, words string, wait time.Duration) {
 	a := l.host("a")
 	l.ip(a.ns, "addr", "flush", "dev", "eth0")
 	a.ownAddress()
+	a.eth0("address", cableMAC)
 	a.must("sysctl-carp net.inet.carp.log=4")
 	for n := range carps {
 		a.must(fmt.Sprintf("ifconfig-carp carp%d vhid %d carpdev eth0 %s 10.9.1.%d/16", n, n+1, words, n+1))

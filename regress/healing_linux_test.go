@@ -21,7 +21,10 @@ func echo(f *frame) bool {
 
 // After two masters had parted the network between them, after a frozen master has thawed, and after the carrier has gone and come back, a client that has learned
 // either side reaches the address within an advert's interval of the moment at which the loser gave way.
-func TestHealing(t *testing.T) {
+func TestHealing(t *testing.T)       { testHealing(t, false) }
+func TestOwnMACHealing(t *testing.T) { testHealing(t, true) }
+
+func testHealing(t *testing.T, own bool) {
 	const interval = 98 * time.Millisecond
 	for _, fault := range []struct {
 		name string
@@ -43,9 +46,17 @@ func TestHealing(t *testing.T) {
 			l := newLab(t)
 			client := l.machine("client")
 			a, b := l.host("a"), l.host("b")
+			if own {
+				l.filtered(client, a, b)
+				client.sysctl("ipv4/neigh/eth0/locktime", "0") // else a client believes no other address within a second: arp(7)
+			}
 			for _, m := range []*machine{a, b} {
-				m.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
-				m.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
+				if own {
+					m.ownMAC(fast)
+				} else {
+					m.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+					m.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
+				}
 				if m == a {
 					a.becomes("master", 5*time.Second)
 				}
