@@ -166,7 +166,7 @@ func (s *Server) answer(c *net.UnixConn, uid int, text string) ([]byte, Reply) {
 // ends first, he asks the next one, which keeps it for him that long.
 func (s *Server) hold(c *net.UnixConn, uid int, r *request) Reply {
 	t := tie{r.change.Name, r.change.Clauses[0].Text}
-	if err := s.claim(t); err != nil {
+	if err := s.claim(t, r.again); err != nil {
 		return Reply{Err: err}
 	}
 	defer s.disclaim(t)

@@ -52,6 +52,7 @@
 //	id ID       of a change: 1 to 15 of A-Z a-z 0-9 _ -; the second of two with the same id does nothing
 //	net ID      the client's network namespace, as device:inode of /proc/self/ns/net; another than kernelsim's is refused
 //	in STATE    of wait interface: MASTER, BACKUP or INIT; at least one, and any of them will do
+//	again       of hold: this client had it from an engine before, which kept the name for him; others wait meanwhile
 //
 // then, for a change, its clauses in the words of package config, one a line, and an empty line at the end:
 //

@@ -28,16 +28,21 @@ type Hold struct {
 // through its engines, and asks again when it comes back. The error is config.EBUSY when another process has a hold of that name, config.EAGAIN when
 // kernelsim does not run.
 func (d Dir) Hold(group, holder string, n int) (*Hold, error) {
-	h := &Hold{dir: d, ended: make(chan struct{}), request: &request{
-		verb: verbHold, object: objGroup, name: group, net: networkID(),
-		change: config.Change{Kind: config.ForGroup, Name: group, Clauses: []config.Clause{{Word: config.Holder, Text: holder, N: n}}},
-	}}
-	r, err := h.ask(time.Now().Add(changePatience))
+	h := &Hold{dir: d, ended: make(chan struct{}), request: holdRequest(group, holder, n)}
+	r, err := h.ask(time.Now().Add(tiedPatience + changePatience)) // the name may be kept for who had it
 	if err != nil {
 		return nil, err
 	}
+	h.request.again = true
 	go h.keep(r)
 	return h, nil
+}
+
+func holdRequest(group, holder string, n int) *request {
+	return &request{
+		verb: verbHold, object: objGroup, name: group, net: networkID(),
+		change: config.Change{Kind: config.ForGroup, Name: group, Clauses: []config.Clause{{Word: config.Holder, Text: holder, N: n}}},
+	}
 }
 
 // ask asks until it is held, and returns what ends with the connection.

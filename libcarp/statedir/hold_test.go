@@ -72,17 +72,39 @@ func TestTied(t *testing.T) {
 		}
 		l.server.Tied("carp", name)
 	}
-	h, err := d.Hold("carp", "claimed", 5)
+	stranger := make(chan error)
+	go func() {
+		h, err := d.Hold("carp", "claimed", 7)
+		if err == nil {
+			h.Release()
+		}
+		stranger <- err
+	}()
+	time.Sleep(50 * time.Millisecond)
+	holds(t, d, "claimed", 5)
+	h := &Hold{dir: d, ended: make(chan struct{}), request: holdRequest("carp", "claimed", 5)}
+	h.request.again = true
+	r, err := h.ask(time.Now().Add(time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
+	go h.keep(r)
 	defer h.Release()
+	if err := <-stranger; !errors.Is(err, config.EBUSY) {
+		t.Errorf("a stranger: %v", err)
+	}
 	for n := 0; n < 2; n++ { // the second one does nothing
 		ch := config.Change{Kind: config.ForGroup, Name: "carp", Clauses: []config.Clause{{Word: config.Holder, Text: "set", N: 7}}}
 		if _, err := d.Change(ch); err != nil {
 			t.Fatal(err)
 		}
 	}
+	next, err := d.Hold("carp", "lost", 6) // waits for the one who does not come
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, d, "lost", 6)
+	next.Release()
 	holds(t, d, "lost", 0)
 	time.Sleep(100 * time.Millisecond)
 	holds(t, d, "claimed", 5)

@@ -66,17 +66,36 @@ var tiedPatience = 10 * time.Second
 // A tie is a holder that lasts as long as the connection of a client.
 type tie struct{ group, holder string }
 
-// Tied tells of a holder that an engine before had tied to a connection. It is taken away unless somebody claims it soon.
+// Tied tells of a holder that an engine before had tied to a connection. It is kept for its client, and taken away unless he comes soon.
 func (s *Server) Tied(group, holder string) {
 	t := tie{group, holder}
-	time.AfterFunc(tiedPatience, func() {
-		s.mu.Lock()
-		live := s.ties[t]
-		s.mu.Unlock()
-		if !live {
-			s.untie(t)
-		}
-	})
+	s.mu.Lock()
+	s.awaited[t] = make(chan struct{})
+	s.mu.Unlock()
+	time.AfterFunc(tiedPatience, func() { s.giveUp(t) })
+}
+
+// giveUp takes a holder away whose client has not come, and lets those in who wait for the name.
+func (s *Server) giveUp(t tie) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.awaited[t] == nil {
+		return
+	}
+	s.ties[t] = true // it is too late now
+	s.mu.Unlock()
+	s.untie(t)
+	s.mu.Lock()
+	delete(s.ties, t)
+	s.settle(t)
+}
+
+// settle ends the wait for a client, with mu held.
+func (s *Server) settle(t tie) {
+	if settled := s.awaited[t]; settled != nil {
+		close(settled)
+		delete(s.awaited, t)
+	}
 }
 
 // untie takes a holder away.
@@ -91,13 +110,26 @@ func (s *Server) untie(t tie) {
 	}})
 }
 
-// claim reserves a tie for one client.
-func (s *Server) claim(t tie) error {
-	s.mu.Lock()
+// claim reserves a tie for one client. Another one than he who had it waits until it is known whether that one comes.
+func (s *Server) claim(t tie, again bool) error {
+	for {
+		s.mu.Lock()
+		settled := s.awaited[t]
+		if settled == nil || again {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-settled:
+		case <-s.ending:
+			return ErrEnding
+		}
+	}
 	defer s.mu.Unlock()
 	if s.ties[t] {
 		return &config.Error{Errno: config.EBUSY}
 	}
+	s.settle(t)
 	s.ties[t] = true
 	return nil
 }

@@ -44,6 +44,7 @@ type request struct {
 	name   string   // of the interface or group
 	after  int      // wait event: the number to be passed
 	states []string // wait interface
+	again  bool     // hold: he held it with an engine before
 	net    string   // the network namespace that it comes from; "": not told
 	change config.Change
 }
@@ -87,6 +88,9 @@ func (r *request) format() []byte {
 	}
 	for _, s := range r.states {
 		fmt.Fprintf(&b, "in %s\n", s)
+	}
+	if r.again {
+		b.WriteString("again\n")
 	}
 	for _, c := range r.change.Clauses {
 		b.WriteString(c.String() + "\n")
@@ -253,6 +257,8 @@ func (r *request) header(line string) (isHeader bool, err error) {
 			return true, bad("in: no state")
 		}
 		r.states = append(r.states, value)
+	case line == "again" && r.verb == verbHold:
+		r.again = true
 	default:
 		return false, nil
 	}

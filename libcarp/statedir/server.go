@@ -39,6 +39,7 @@ type Server struct {
 	mu      sync.Mutex
 	conns   map[*net.UnixConn]int // with their users
 	ties    map[tie]bool          // that have a client
+	awaited map[tie]chan struct{} // that an engine before has tied: until their client has come, or too much time has passed
 	ending  chan struct{}
 	work    sync.WaitGroup
 }
@@ -48,7 +49,7 @@ type Server struct {
 func NewServer(l *net.UnixListener, h Handler) *Server {
 	return &Server{
 		listener: l, handler: h, board: newBoard(), net: networkID(), peer: peerUID,
-		conns: map[*net.UnixConn]int{}, ties: map[tie]bool{}, ending: make(chan struct{}),
+		conns: map[*net.UnixConn]int{}, ties: map[tie]bool{}, awaited: map[tie]chan struct{}{}, ending: make(chan struct{}),
 	}
 }
 
