@@ -18,7 +18,7 @@ func (m *machine) look(what string) string {
 	out := ""
 	switch what {
 	case "link":
-		for _, args := range []string{"-o -d link show dev carp0", "-o addr show dev carp0"} {
+		for _, args := range []string{"-o -d link show dev carp0", "-o addr show dev carp0", "-o addr show dev eth0"} {
 			r, err := outcome(m.command(append([]string{"ip"}, strings.Fields(args)...)...))
 			if err != nil {
 				m.lab.t.Fatal(err)
@@ -105,6 +105,22 @@ func (m *machine) meddlings() []meddling {
 	return all
 }
 
+// ownMeddlings are what can be done where the addresses are on the carpdev: to them, and to the link that shows the state.
+func (m *machine) ownMeddlings() (all []meddling) {
+	for _, d := range m.meddlings() {
+		if !strings.HasPrefix(d.name, "addr ") || d.name == "addr add" {
+			all = append(all, d)
+		}
+	}
+	const told = 100 * time.Millisecond
+	return append(all,
+		meddling{"carpdev, flush", []string{"ip -4 addr flush dev eth0", "ip addr add " + m.addr + "/24 dev eth0"}, "link", told},
+		meddling{"carpdev, addr del", []string{"ip addr del 192.168.1.10/32 dev eth0"}, "link", told},
+		meddling{"carpdev, addr del, IPv6", []string{"ip addr del 2001:db8:1::10/128 dev eth0"}, "link", told},
+		meddling{"carpdev, addr del, link-local", []string{"ip addr del fe80::200:5eff:fe00:101/128 dev eth0"}, "link", told},
+	)
+}
+
 // meddle does it and returns how long it took until all was as before.
 func (m *machine) meddle(d meddling, before string) time.Duration {
 	m.lab.t.Helper()
@@ -129,20 +145,28 @@ func (m *machine) meddle(d meddling, before string) time.Duration {
 }
 
 // What somebody else's hands do is mended, on a master and on a backup; the master stays master, and the backup silent.
-func TestMeddling(t *testing.T) {
+func TestMeddling(t *testing.T)       { testMeddling(t, false) }
+func TestOwnMACMeddling(t *testing.T) { testMeddling(t, true) }
+
+func testMeddling(t *testing.T, own bool) {
 	for _, state := range []string{"master", "backup"} {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel() // to the other: most of the time is waited for
 			l := newLab(t)
 			client, a := l.machine("client"), l.host("a")
 			a.third()
-			a.must("ifconfig-carp carp0 vhid 1 advbase 200 192.168.1.10") // nobody times out in ten minutes
+			words, mac, all := "advbase 200", virtualMAC, a.meddlings() // nobody times out in ten minutes
+			if own {
+				mac = a.mac("eth0")
+				words, all = words+" lladdr "+mac, a.ownMeddlings()
+			}
+			a.must("ifconfig-carp carp0 vhid 1 carpdev eth0 " + words + " 192.168.1.10")
 			a.must("ifconfig-carp carp0 inet6 2001:db8:1::10/64")
 			a.becomes("backup", 5*time.Second)
 			if state == "master" {
 				a.must("ifconfig-carp carp0 state master")
 			}
-			for _, d := range a.meddlings() {
+			for _, d := range all {
 				s := &series{name: state + ", " + d.name}
 				time.Sleep(50 * time.Millisecond)
 				before := a.look(d.seen)
@@ -162,7 +186,7 @@ func TestMeddling(t *testing.T) {
 						continue
 					}
 					if state == "backup" {
-						l.ip(client.ns, "neigh", "replace", "192.168.1.10", "lladdr", virtualMAC, "dev", "eth0", "nud", "permanent")
+						l.ip(client.ns, "neigh", "replace", "192.168.1.10", "lladdr", mac, "dev", "eth0", "nud", "permanent")
 						if r := client.do("ping -n -c 3 -i 0.02 -W 0.1 192.168.1.10"); r.code == 0 {
 							t.Errorf("%s: an answer", s.name)
 						}

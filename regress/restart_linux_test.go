@@ -125,8 +125,11 @@ func TestEngineGoesOn(t *testing.T) {
 		{carps: 255, words: "advbase 1 advskew 0", interval: time.Second, trials: trials(1, 20)},
 		{carps: 1, words: "advbase 1 advskew 0", interval: time.Second, trials: trials(1, 20), beside: true},
 		{carps: 1, words: fast, interval: time.Second * 25 / 256, trials: trials(1, 20), args: []string{"-g"}, beside: true},
+		{carps: 255, words: "advbase 1 advskew 0", interval: time.Second, trials: trials(1, 20), own: true},
+		{carps: 1, words: fast, interval: time.Second * 25 / 256, trials: trials(1, 20), own: true, beside: true},
+		{carps: 1, words: fast, interval: time.Second * 25 / 256, trials: trials(1, 20), own: true, args: []string{"-g"}, beside: true},
 	} {
-		t.Run(fmt.Sprintf("%d, %s %s", c.carps, c.words, strings.Join(c.args, " ")), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d, %s %s, own MAC %t", c.carps, c.words, strings.Join(c.args, " "), c.own), func(t *testing.T) {
 			if c.beside {
 				t.Parallel()
 			}
@@ -148,6 +151,7 @@ type goingOn struct {
 	interval time.Duration
 	trials   int
 	args     []string
+	own      bool // lladdr is the carpdev's own
 	beside   bool // other tests may run at the same time
 
 	l            *lab
@@ -163,8 +167,15 @@ func (c *goingOn) setUp(t *testing.T) {
 	c.a, c.b = l.machine("a"), l.machine("b")
 	for _, m := range []*machine{c.a, c.b} {
 		m.testing(100 * time.Millisecond)
+		own, err := config.ParseMAC(m.mac("eth0"))
+		if err != nil {
+			t.Fatal(err)
+		}
 		m.stored(c.carps, func(i *config.Interface, number int) {
 			i.Carpdev, i.Nodes[0] = "eth0", config.Node{VHID: uint8(number + 1)}
+			if c.own {
+				i.MAC = own
+			}
 			i.Advbase = uint8(c.interval / time.Second)
 			if c.interval < time.Second {
 				i.Nodes[0].Advskew = 25
