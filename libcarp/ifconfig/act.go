@@ -187,7 +187,42 @@ func (p *program) try(name string, a Act, there bool, o ordinary.Options) (bool,
 	case !creates && !there:
 		return false, config.ENXIO
 	}
-	return true, nil
+	if err := impossible(a); err != nil {
+		return true, err
+	}
+	return true, p.tryDelete(name, a)
+}
+
+// tryDelete tells when there is no address to be removed. An interface that the line itself would make is not looked into.
+func (p *program) tryDelete(name string, a Act) error {
+	removes := a.Own == "" && (a.Word == config.DelAddr || a.Word == config.DelFirst)
+	i, err := p.host.Interface(name)
+	if !removes || err != nil || slices.ContainsFunc(i.Addrs, func(b ordinary.Addr) bool {
+		return a.Word == config.DelAddr && b.Addr() == a.Clause.Addr.Addr() || a.Word == config.DelFirst && isFirst(a.Text, b)
+	}) {
+		return nil
+	}
+	return config.EADDRNOTAVAIL
+}
+
+// isFirst reports whether an address may be the first of a family. A link-local one comes of the interface.
+func isFirst(family string, a ordinary.Addr) bool {
+	return a.Addr().Is4() == (family == "inet") && !(a.Addr().IsLinkLocalUnicast() && a.Addr().Is6())
+}
+
+// impossible is the error of an act that no interface takes.
+func impossible(a Act) error {
+	switch {
+	case a.Own != "":
+		return nil
+	case a.Word == config.Description && len(a.Text) > config.DescriptionMax:
+		return config.ENAMETOOLONG
+	case a.Word == config.Lladdr && a.MAC.IsMulticast(),
+		a.Word == config.InGroup && !config.IsName(a.Text),
+		a.Word == config.AddAddr && (a.Addr.Addr().IsUnspecified() || a.Addr.Addr().IsMulticast()):
+		return config.EINVAL
+	}
+	return nil
 }
 
 // early is the error that a kernel has before it looks at what is asked: of a word that is for carps, and of who may change nothing (if.c: ifioctl). An
@@ -227,6 +262,9 @@ func isCarpWord(a Act) bool {
 func (p *program) perform(name string, a Act, o ordinary.Options) error {
 	h := p.host
 	if err := p.early(a, func() bool { return exists(h, name) }); err != nil {
+		return err
+	}
+	if err := impossible(a); err != nil && exists(h, name) {
 		return err
 	}
 	switch a.Own {
@@ -277,19 +315,10 @@ func (p *program) performShared(name string, a Act, o ordinary.Options) error {
 	case config.Down:
 		return h.SetFlags(name, 0, ordinary.Up)
 	case config.Description, config.NoDescription:
-		if len(a.Text) > config.DescriptionMax {
-			return config.ENAMETOOLONG
-		}
 		return h.SetDescription(name, a.Text)
 	case config.Lladdr:
-		if a.MAC.IsMulticast() {
-			return config.EINVAL
-		}
 		return h.SetLladdr(name, a.MAC)
 	case config.InGroup:
-		if !config.IsName(a.Text) {
-			return config.EINVAL
-		}
 		return h.Join(name, a.Text)
 	case config.LeaveGroup:
 		return h.Leave(name, a.Text)
@@ -306,9 +335,6 @@ func (p *program) performAddr(name string, a Act) error {
 	switch a.Word {
 	case config.AddAddr:
 		addr := a.Addr
-		if addr.Addr().IsUnspecified() || addr.Addr().IsMulticast() {
-			return config.EINVAL
-		}
 		switch {
 		case i.Flags&ordinary.PointToPt == 0:
 			addr.Broadcast, addr.Dest = addr.Dest, netip.Addr{}
@@ -333,7 +359,7 @@ func (p *program) performAddr(name string, a Act) error {
 	}
 	removed := false
 	for _, b := range i.Addrs {
-		if b.Addr().Is4() != (a.Text == "inet") || a.Word != config.DropAll && b.Addr().IsLinkLocalUnicast() && b.Addr().Is6() {
+		if a.Word == config.DropAll && b.Addr().Is4() != (a.Text == "inet") || a.Word != config.DropAll && !isFirst(a.Text, b) {
 			continue
 		}
 		if a.Word == config.DropFirst && b.Addr() == a.Addr.Addr() { // the one that is to come: the routes through it must stay
