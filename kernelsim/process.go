@@ -65,6 +65,7 @@ type engineProcess struct {
 	prepared, served bool
 	leaves           bool        // it was told to
 	urgent           atomic.Bool // it says so
+	lifted           bool        // it runs before others, lest it be taken for one that hangs
 	isNew            bool        // of another program than the supervisor's
 	goesOn           bool        // with what was kept when it was told to go
 	failed           string      // why it was killed

@@ -462,6 +462,9 @@ func (s *supervisor) look(at time.Time) {
 		}
 		s.logs.printf("kernelsim: the engine hangs, killing it")
 		e.kill()
+	} else if starves := e.served && s.watch.starves(); starves != e.lifted {
+		e.lifted = starves
+		s.hurry(e, starves || e.urgent.Load())
 	}
 }
 

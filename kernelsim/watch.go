@@ -5,6 +5,8 @@ import "time"
 const (
 	lookEvery  = 100 * time.Millisecond
 	hangsAfter = time.Second
+	// starvesAfter is how long without a beat an engine may be waiting for its turn among the other processes of a busy host: one that lives beats each 250 milliseconds.
+	starvesAfter = 400 * time.Millisecond
 )
 
 // A watch looks at the beats of an engine. The zero value has seen none.
@@ -25,3 +27,6 @@ func (w *watch) hangs(at time.Time, beats uint64, patience time.Duration) bool {
 	w.at = at
 	return w.still >= patience
 }
+
+// starves reports whether it is time to let the engine run before other processes, to tell one that waits for its turn from one that hangs.
+func (w *watch) starves() bool { return w.still >= starvesAfter }

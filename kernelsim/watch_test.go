@@ -36,6 +36,26 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// An engine without a beat for 0.4 seconds is let run first, until there is one.
+func TestStarves(t *testing.T) {
+	var w watch
+	start := time.Now()
+	look := func(at time.Duration, beats uint64, starves bool) {
+		t.Helper()
+		if w.hangs(start.Add(at), beats, hangsAfter); w.starves() != starves {
+			t.Errorf("after %v: %v", at, !starves)
+		}
+	}
+	at := time.Duration(0)
+	for ; at < 5*time.Second; at += lookEvery {
+		look(at, uint64(at/(250*time.Millisecond)), false)
+	}
+	for from := at; at < from+500*time.Millisecond; at += lookEvery {
+		look(at, 100, at-from >= starvesAfter)
+	}
+	look(at, 101, false)
+}
+
 func steps(n int, d time.Duration) (all []time.Duration) {
 	for range n {
 		all = append(all, d)

@@ -59,6 +59,34 @@ func policies(t *testing.T, pid int) map[uint32]bool {
 	return found
 }
 
+// An engine that only waits for its turn, on a machine whose processors are busy with others, is not taken for one that hangs: it is let run first, and goes on.
+func TestStarvedEngine(t *testing.T) {
+	l := newLab(t)
+	a := l.host("a")
+	a.must("ifconfig-carp carp0 vhid 1 advbase 1 192.168.1.10")
+	a.becomes("master", 10*time.Second)
+	engine := a.engine()
+	stop := hogs(t, 2*runtime.NumCPU())
+	for range trials(2, 10) {
+		for _, tid := range threads(t, engine) {
+			idle := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
+			if err := unix.SchedSetAttr(tid, idle, 0); err != nil && err != unix.ESRCH {
+				t.Fatal(err)
+			}
+		}
+		l.within(15*time.Second, "it runs as others do again", func() bool {
+			found := policies(t, engine)
+			return len(found) == 1 && found[unix.SCHED_NORMAL]
+		})
+		time.Sleep(500 * time.Millisecond)
+	}
+	stop()
+	if log := a.readLog(); strings.Contains(log, "hangs") || a.engine() != engine {
+		t.Errorf("it was killed: %s", log)
+	}
+	a.must("ifconfig-carp -w master -t 10 carp0")
+}
+
 // With an interval of 1/256 s, on a machine whose processors are busy with twice as many others, no lease runs out: the engine goes first while a carp has a short interval. Where it
 // may not, it says so and goes on.
 func TestUrgent(t *testing.T) {
