@@ -198,4 +198,18 @@ func TestOpenRCScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(up, "carp-up", "stop", "ebegin Taking carp interfaces down\nboot down\neend 0\n")
+
+	// what the first command needs: the one that is stopped first at shutdown has to be started, too
+	for _, command := range []string{"rc-service", "systemctl"} {
+		recorder(t, filepath.Join(dir, "sbin", command))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "sbin/rc-update"), []byte("#!/bin/sh\necho '   carp | default'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("busybox", "sh", installed(t, "boot", dir, dir, "/run/systemd/system", dir+"/no"), "start")
+	cmd.Env = []string{}
+	out, err := cmd.CombinedOutput()
+	if want := "rc-service -q carp start\nrc-service -q carp-up start\n"; err != nil || string(out) != want {
+		t.Errorf("boot start: %v\n%s\nwant:\n%s", err, out, want)
+	}
 }
