@@ -66,12 +66,14 @@ func newAuth(key, prefix []byte) *Auth {
 // FixedSize is the length of what [Auth.Fixed] returns.
 const FixedSize = 96
 
-// Fixed returns the state of the hash after the key and the list of addresses, which both [AuthOf] needs no more. It is as secret as the key.
+// Fixed returns the inner hash's state after the key block and the fixed part of the message, from which [AuthOf] makes the Auth
+// again without the list of addresses. It is as secret as the key. When ok is false the state did not fit, and fixed is of no use.
 func (a *Auth) Fixed() (fixed [FixedSize]byte, ok bool) {
 	return fixed, copy(fixed[:], a.inner) == len(a.inner)
 }
 
-// AuthOf returns the Auth that fixed is of, and that had this key. The error says that it is of none.
+// AuthOf makes an Auth again from what [Auth.Fixed] returned, with the key that it had then: the outer hash is made from that. The
+// error says that fixed is not the state of a hash.
 func AuthOf(key [20]byte, fixed [FixedSize]byte) (*Auth, error) {
 	a := newAuth(key[:], nil)
 	if err := a.hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(fixed[:]); err != nil {
@@ -94,6 +96,7 @@ func (a *Auth) state(parts ...[]byte) []byte {
 	return s
 }
 
+// restore sets the hash to what state has returned. It does not fail: NewAuth made the state, or AuthOf has tried it.
 func (a *Auth) restore(state []byte) {
 	if err := a.hash.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
 		panic(err)
@@ -106,6 +109,7 @@ func (a *Auth) Sum(counter uint64) [20]byte {
 	return a.sum(a.tail[:])
 }
 
+// sum returns the HMAC (RFC 2104) of the fixed part of the message and the tail.
 func (a *Auth) sum(tail []byte) [20]byte {
 	a.restore(a.inner)
 	a.hash.Write(tail)

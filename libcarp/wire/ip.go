@@ -20,7 +20,7 @@ var (
 )
 
 // MarshalIPv4 writes the IPv4 header for an advert into the first 20 bytes of b, checksum included: Linux fills in that of
-// raw IP sockets, not of packet sockets.
+// raw IP sockets, not of packet sockets. The addresses are of IPv4, id is the packet's identification.
 func MarshalIPv4(b []byte, id uint16, src, dst netip.Addr) {
 	b = b[:IPv4Header]
 	clear(b)
@@ -35,7 +35,8 @@ func MarshalIPv4(b []byte, id uint16, src, dst netip.Addr) {
 	binary.BigEndian.PutUint16(b[10:], Checksum(b))
 }
 
-// MarshalIPv6 writes the IPv6 header for an advert into the first 40 bytes of b: traffic class and flow label 0.
+// MarshalIPv6 writes the IPv6 header for an advert into the first 40 bytes of b: traffic class and flow label 0. The addresses
+// are of IPv6.
 func MarshalIPv6(b []byte, src, dst netip.Addr) {
 	b = b[:IPv6Header]
 	clear(b)

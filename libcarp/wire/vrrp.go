@@ -1,8 +1,9 @@
 package wire
 
-// IsVRRP reports whether a packet of protocol 112 is one of VRRP: version 2 (RFC 3768, section 5.1) with as many addresses and as long an
-// authentication as its length says, or version 3 (RFC 5798, section 5.1) over either family. An advert of CARP is neither, but one with eight
-// zero bytes behind it looks like VRRPv2 with seven addresses: ask this only of what cannot be authenticated.
+// IsVRRP reports whether the payload of a packet of protocol 112 is an advertisement of VRRP, and of which virtual router. It knows version 2
+// (RFC 3768, section 5.1) and, over either family, version 3 (RFC 5798, section 5.1); the length has to fit the number of addresses.
+// A CARP advert is neither, but one with eight zero bytes behind it looks like VRRPv2 with seven addresses: ask this only of what
+// cannot be authenticated.
 func IsVRRP(b []byte) (vrid uint8, ok bool) {
 	if len(b) < 8 {
 		return 0, false

@@ -37,18 +37,18 @@ type Advert struct {
 	Type    uint8 // 4 bits; not checked by any system
 	VHID    uint8
 	Advskew uint8 // 1/256 s; 255 in a bow-out
-	Authlen uint8
-	Demote  uint8
+	Authlen uint8 // 32-bit words that follow the checksum; not checked
+	Demote  uint8 // the sender's demotion
 	Advbase uint8 // seconds; 255 in a bow-out
 	Counter uint64
-	HMAC    [20]byte
+	HMAC    [20]byte // over what an Identity holds and the counter, not over this header
 }
 
 // IsBowOut reports whether the sender gives up being master.
 func (a *Advert) IsBowOut() bool { return a.Advbase == BowOut && a.Advskew == BowOut }
 
 // Parse reads the first 36 bytes of b; what trails is ignored, as on OpenBSD. Version and HMAC are for the caller to judge, since
-// they are judged after the vhid (spec E.5).
+// they are judged after the vhid (spec E.5). The error is [ErrShort] or [ErrChecksum].
 func Parse(b []byte) (Advert, error) {
 	if len(b) < Size {
 		return Advert{}, ErrShort
@@ -65,7 +65,7 @@ func Parse(b []byte) (Advert, error) {
 	return a, nil
 }
 
-// Marshal writes the advertisement into the first 36 bytes of b, with its checksum.
+// Marshal writes the advertisement into the first 36 bytes of b, with its checksum. It panics when b is shorter.
 func (a *Advert) Marshal(b []byte) {
 	b = b[:Size]
 	b[0], b[1], b[2], b[3], b[4], b[5] = a.Version<<4|a.Type&15, a.VHID, a.Advskew, a.Authlen, a.Demote, a.Advbase
