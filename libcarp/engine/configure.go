@@ -9,9 +9,9 @@ import (
 	"carp/libcarp/wire"
 )
 
-// previousFor is how long adverts over a previous list of addresses are accepted at most (wire.md, choice 6); previousMax is how many such
-// lists: an administrator changes one address after the other on the backup, and then the master. Where there were more, the oldest counts, which
-// the master still has, and the newest.
+// previousFor is for how long, at most, adverts over a previous list of addresses are accepted (wire.md, choice 6). previousMax is how many
+// such lists are kept: an administrator changes one address after the other on the backup, and only then the master. When there are more,
+// the oldest stays, since the master still has it, and the newest ones.
 const (
 	previousFor = 300 * second
 	previousMax = 8
@@ -20,7 +20,7 @@ const (
 // Plan merges a change with the configuration and checks it against the host's interfaces. Put it into force with [Configure].
 func (e *Engine) Plan(ch config.Change) (config.Plan, error) { return e.machine.Plan(ch, e) }
 
-// Refuse returns what somebody gets who may not change anything.
+// Refuse returns the error for a user who may not change anything.
 func (e *Engine) Refuse(ch config.Change) error { return e.machine.Refuse(ch, e) }
 
 // Link finds a host's interface by its name or an alternative one.
@@ -221,7 +221,7 @@ func chose(p *config.Plan) bool {
 		!slices.ContainsFunc(p.Change.Clauses, func(c config.Clause) bool { return c.Word == config.Carpdev })
 }
 
-// claimAnew: what demoted hosts claim has changed with net.inet.carp.demoteskew.
+// claimAnew lets demoted carps advertise at once what net.inet.carp.demoteskew, which has changed, makes them claim.
 func (e *Engine) claimAnew(now Instant) {
 	for _, c := range e.ordered {
 		if c.demotion > 0 {
@@ -282,19 +282,16 @@ func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 	added := newAddrs(from, to)
 	if from.MAC != to.MAC { // clients have to learn all of them anew
 		added = newAddrs(&config.Interface{}, to)
-	}
-	if from.MAC != to.MAC {
 		c.own = from.Carpdev == to.Carpdev && c.isOwn()
 	}
-	switch {
-	case !sameHost:
+	if !sameHost {
 		if from.Carpdev != to.Carpdev {
 			e.detach(c, now)
 		}
 		e.makeNodes(c)
 		e.ensure(c) // with the new MAC, where the carpdev stays
 		e.attach(c, now)
-	default:
+	} else {
 		e.rekey(c, from, now)
 		for i, n := range c.nodes {
 			n.advskew = to.Nodes[i].Advskew
@@ -352,6 +349,7 @@ func (e *Engine) rearm(c *carp, now Instant) {
 	}
 }
 
+// newAddrs returns the addresses of to that from does not have.
 func newAddrs(from, to *config.Interface) (added []netip.Addr) {
 	for _, p := range to.Addrs {
 		if !slices.ContainsFunc(from.Addrs, func(o netip.Prefix) bool { return o.Addr() == p.Addr() }) {
@@ -411,6 +409,7 @@ func (e *Engine) setLinks(now Instant, links []config.Link) {
 	}
 }
 
+// takeLinks stores a copy of the links, sorted by index.
 func (e *Engine) takeLinks(links []config.Link) {
 	e.links = slices.Clone(links)
 	slices.SortFunc(e.links, func(a, b config.Link) int { return a.Index - b.Index })
@@ -459,8 +458,8 @@ func (c *carp) isOwn() bool {
 	return c.attached && c.cfg.MAC != config.MAC{} && c.cfg.MAC == c.link.MAC
 }
 
-// follow takes the carpdev's MAC over where the carp's was that before, and reports whether it has changed. Otherwise the carp would go on with a MAC that is
-// nobody's, which the HMAC covers: no peer would hear it.
+// follow gives a carp that had the carpdev's own MAC the new one of the carpdev, and reports whether that differs. With the old one, which
+// is nobody's now, the carp would go unheard: the HMAC covers a MAC that is neither the virtual one nor the carpdev's.
 func (e *Engine) follow(c *carp) bool {
 	if !c.own || c.isOwn() {
 		c.own = c.isOwn()
@@ -536,7 +535,7 @@ func (e *Engine) suppress(c *carp, suppressed bool, now Instant) {
 	e.demoted(c, 1, "carpdev")
 }
 
-// detach: the carpdev is gone, or is another one now.
+// detach takes a carp off its carpdev, which is gone or has been replaced by another one.
 func (e *Engine) detach(c *carp, now Instant) {
 	if !c.attached {
 		return
@@ -551,7 +550,7 @@ func (e *Engine) detach(c *carp, now Instant) {
 	}
 }
 
-// linkMade: a carp whose link cannot be made or mended gives way, and comes back as a backup once it can.
+// linkMade halts a carp whose link cannot be made or mended, and starts it again, as a backup, once it can.
 func (e *Engine) linkMade(now Instant, ev *LinkMade) {
 	c := e.carps[ev.Carp]
 	if c == nil || c.broken == ev.Failed {

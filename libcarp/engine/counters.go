@@ -19,7 +19,8 @@ func (e *Engine) countCarp(c *carp, which config.Counter) {
 	}
 }
 
-// CountOn lets the counters go on from those of an engine before, of the machine and of the carps that there are. It is called before the first Step.
+// CountOn sets the counters of the machine and of its carps to those that an engine before had; carps that are not configured are passed
+// over. It is called before the first Step.
 func (e *Engine) CountOn(machine config.Stats, carps map[string]config.Stats) {
 	e.stats = machine
 	for name, s := range carps {
@@ -29,7 +30,7 @@ func (e *Engine) CountOn(machine config.Stats, carps map[string]config.Stats) {
 	}
 }
 
-// Counted tells the counters of the carps for which the last Step has counted something. What is told is valid during the call.
+// Counted calls tell with the counters of each carp for which the last Step has counted something. They are valid only during the call.
 func (e *Engine) Counted(tell func(carp string, s *config.Stats)) {
 	for _, c := range e.counted {
 		if e.carps[c.cfg.Name] == c { // else it was destroyed

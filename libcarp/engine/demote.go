@@ -60,8 +60,8 @@ func (e *Engine) Causes(group string) map[string]int {
 	return held
 }
 
-// recount computes every carp's demotion anew: the sum over its groups, or what it causes itself where that is nothing; at most 255. Whatever changes a
-// cause calls it: hundreds of carps at once where a carpdev loses its link.
+// recount computes every carp's demotion anew: the sum over its groups, or, where that is 0, what the carp causes itself; at most 255. It is called
+// after every change of a cause, for each of hundreds of carps when their carpdev loses its link: so it goes over the carps and not over every pair.
 func (e *Engine) recount() {
 	groups := map[string]int{}
 	for name, g := range e.machine.Groups {
@@ -87,15 +87,10 @@ func (e *Engine) recount() {
 }
 
 func (c *carp) inGroup(group string) bool {
-	for _, g := range c.cfg.Groups {
-		if g == group {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.cfg.Groups, group)
 }
 
-// demoted tells that one of the engine's own causes came (by 1) or went (by -1) at a carp, after it did.
+// demoted is called after one of the engine's own causes came (by 1) or went (by -1) at a carp: it counts anew and tells.
 func (e *Engine) demoted(c *carp, by int, cause string) {
 	e.recount()
 	if !e.regrouped {
@@ -128,10 +123,9 @@ func (e *Engine) tellWorse(now Instant) {
 // an interval (ip_carp.c: carp_group_demote_adj).
 func (e *Engine) advertiseDemotion(group string, now Instant) {
 	for _, c := range e.ordered {
-		if !c.inGroup(group) {
-			continue
+		if c.inGroup(group) {
+			e.advertiseNow(c, now)
 		}
-		e.advertiseNow(c, now)
 	}
 }
 

@@ -13,15 +13,16 @@ type Effect interface{ effect() }
 type SendAdvert struct {
 	Carp    string
 	VHID    uint8
-	Carpdev int
-	From    config.MAC
-	Dst     netip.Addr
-	Packet  []byte // the whole IP packet
-	// Interval is how long the next one takes. Two of them after the last advert that got out, nobody can rely on our being master.
+	Carpdev int        // the index of the carpdev
+	From    config.MAC // the source MAC
+	Dst     netip.Addr // a group, or a carppeer
+	Packet  []byte     // the whole IP packet
+	// Interval is the time until the next advert. When two of them have passed since the last advert that got out, a peer may soon take over,
+	// and this host must no longer answer.
 	Interval Instant
-	// BowOut: it may leave only after the effects before it were carried out, since a peer takes over at once and two must not answer.
+	// BowOut says that the advert may leave only after the effects before it were carried out: a peer takes over at once, and two must not answer.
 	BowOut bool
-	// Prepared is the bow-out that somebody else may send when this engine has died before the next advert; nil with a bow-out.
+	// Prepared is the bow-out, a whole IP packet, that the supervisor sends if this engine dies before its next advert; nil with a bow-out.
 	Prepared []byte
 
 	buf, prepared [packetMax]byte
@@ -32,7 +33,7 @@ type Ensure struct {
 	Carp    string
 	Carpdev int
 	MAC     config.MAC
-	Own     bool // that is the carpdev's own
+	Own     bool // the MAC is the carpdev's own
 	VHIDs   []uint8
 	Addrs   []netip.Prefix
 	Peers   []netip.Addr // where its adverts go instead of the groups
@@ -50,12 +51,12 @@ type Probe struct {
 	IPv6    bool
 }
 
-// Claim tells other masters, from the carpdev's own MAC, that this host is one: their adverts, or ours, may not get through.
+// Claim tells other masters, from the carpdev's own MAC, that this host is master: their adverts, or ours, may not get through.
 type Claim struct {
 	Carp    string
 	Carpdev int
 	VHID    uint8
-	Addr    netip.Addr // one that is shared; not valid where none is of IPv4
+	Addr    netip.Addr // a shared IPv4 address; the zero Addr where there is none
 }
 
 // Announce tells the network where the addresses are: gratuitous ARP and unsolicited neighbour advertisements.
@@ -80,13 +81,15 @@ type Publish struct{ Carp string }
 // PublishGroups tells that the demotion of a group has changed.
 type PublishGroups struct{}
 
-// Persist tells that the engine itself has changed an interface's configuration: it has chosen a carpdev.
+// Persist tells that the engine itself has changed an interface's configuration: it has chosen a carpdev, or lladdr has followed the
+// carpdev's MAC.
 type Persist struct{ Carp string }
 
-// PersistGroups tells that a group went with its last member, and its demotion with it, or came back when that was undone.
+// PersistGroups tells that the configuration of the groups has changed: a group has gone with its last member, and its demotion with it, or
+// has come back.
 type PersistGroups struct{}
 
-// Log is a message. Those above net.inet.carp.log are not made.
+// Log is a message for the log. Unless the engine is Verbose, there is none with a level above net.inet.carp.log.
 type Log struct {
 	Level Level
 	Text  string

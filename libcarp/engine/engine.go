@@ -35,7 +35,7 @@ type Engine struct {
 	effects []Effect
 	adverts []*SendAdvert // reused by every Step
 	used    int
-	kept    Kept // that is told of
+	kept    Kept // reused by Changes
 	// Of this Step:
 	touched   []*node  // of which something is to be kept
 	counted   []*carp  // whose counters are others now
@@ -63,8 +63,8 @@ type carp struct {
 	nodes      []*node
 	demotion   uint8 // the sum over its groups; see recount
 	stats      config.Stats
-	counted    bool   // something, in this Step
-	digested   uint64 // see digest; 0: it has to be made
+	counted    bool   // it is in Engine.counted
+	digested   uint64 // see digest; 0: not made yet
 
 	out  [families]sending
 	seen [families]Peer // whose advert was accepted last
@@ -121,7 +121,7 @@ type node struct {
 	deferred bool    // a late timer was given more time already
 
 	memory   *Memory
-	restored bool // the clock knows of the memory
+	restored bool // the clock was raised to the memory's newest time
 
 	heard    Instant // when an advert over IPv4 was last accepted
 	arrived  Instant // when an advert of anybody's last arrived, whether accepted or not
@@ -130,7 +130,7 @@ type node struct {
 	rival    bool             // another master was heard: announce with the next advert
 	garp     int              // adverts until the second gratuitous ARP; 0: none is due
 	prepared [families]uint64 // counters of the bow-outs that the last adverts came with
-	touched  bool
+	touched  bool             // it is in Engine.touched
 }
 
 // An oldAuth is the HMAC over a list of addresses that was replaced.
@@ -139,8 +139,8 @@ type oldAuth struct {
 	until Instant
 }
 
-// New returns an engine for the configuration. Its interfaces come to life with the first [Links]. What the virtual hosts have to remember
-// of counters they keep where memory says; nil: nowhere that outlives the engine.
+// New returns an engine for the configuration. Its interfaces come to life with the first event, [Links] or [Resume]. memory returns where a
+// virtual host keeps the counters that it must remember; when it is nil, they live as long as the engine.
 func New(m *config.Machine, random Random, memory func(carp string, vhid uint8) *Memory) *Engine {
 	if memory == nil {
 		memory = func(string, uint8) *Memory { return new(Memory) }
@@ -214,7 +214,7 @@ func (e *Engine) giveWay(now Instant) {
 	}
 }
 
-// overslept: a master's advert is more than an interval late.
+// overslept reports whether a node is a master whose next advert is more than an interval late.
 func (e *Engine) overslept(n *node, now Instant) bool {
 	return n.state == Master && now-n.deadline > e.interval(n)
 }
@@ -269,7 +269,7 @@ func (e *Engine) deferTakeover(n *node, now Instant) {
 
 func (e *Engine) disarm(n *node, _ Instant) { n.deadline = 0 }
 
-// oddTimer: the text is the kernel's, for an event that should not be.
+// oddTimer logs, in the kernel's words, a timer that should not run in INIT.
 func (e *Engine) oddTimer(n *node, _ Instant) {
 	e.logf(Debug, "%s: master_down event in INIT state", n.carp.cfg.Name)
 }
@@ -277,11 +277,11 @@ func (e *Engine) oddTimer(n *node, _ Instant) {
 // garpAfter is how many adverts later a master announces once more.
 const garpAfter = 2
 
-// locktime is for how long a Linux client, once it has learnt an address's MAC, believes no other (arp(7)), and a little more.
+// locktime is how long a Linux client keeps a MAC that it has just learnt before it accepts another (arp(7): locktime, 1 s), and a little more.
 const locktime = Instant(1100e6)
 
-// garps returns how many adverts later a master announces for the last time. Where fail-overs change the MAC, that is when those believe it who did
-// not the other times, after two fail-overs within a second.
+// garps returns how many adverts later a master announces for the last time. With the carpdev's own MAC every fail-over gives clients another
+// MAC to learn: after two fail-overs within a second a client may have refused the earlier announcements, so the last waits for locktime.
 func (e *Engine) garps(n *node) int {
 	if n.carp.own {
 		return max(garpAfter, int(locktime/e.interval(n))+1)
@@ -314,10 +314,11 @@ func (e *Engine) advertise(n *node, now Instant) {
 	e.timers.arm(n, now+e.interval(n))
 }
 
-// heardRival: another host answered for the address a moment ago. Clients and switches learn the truth with our next advert.
+// heardRival remembers that another host answered for the address a moment ago. The next advert comes with an announcement, so that clients
+// and switches learn who is master.
 func (e *Engine) heardRival(n *node, _ Instant) { n.rival = true }
 
-// announce is for the leader's MAC and all addresses.
+// announce tells the network of all the carp's addresses. Only the first virtual host does so, since they are at its MAC.
 func (e *Engine) announce(n *node) {
 	c := n.carp
 	if n != c.nodes[0] {
@@ -386,7 +387,7 @@ func (e *Engine) settle(c *carp, now Instant, reason string) {
 	}
 }
 
-// shutdown: every master bows out and every link goes, so that nobody answers for an address that nobody watches.
+// shutdown lets every master bow out and removes every link, so that nobody answers for an address that nobody watches.
 func (e *Engine) shutdown(now Instant) {
 	for _, c := range e.ordered {
 		e.halt(c, now, reasonShutdown, true)

@@ -29,7 +29,7 @@ type Packet struct {
 	Clock
 	Carpdev  int // index of the interface that it came in through
 	Src, Dst netip.Addr
-	TTL      int
+	TTL      int    // of IPv4, or the hop limit of IPv6
 	Payload  []byte // what follows the IP header; not kept
 }
 
@@ -39,12 +39,12 @@ type Foreign struct {
 	IPv4, IPv6 uint64
 }
 
-// Claimed tells that another host says to be master of a virtual host; see [Claim].
+// Claimed tells that another host says it is master of a virtual host; see [Claim].
 type Claimed struct {
 	Clock
 	Carpdev int
 	VHID    uint8
-	From    config.MAC
+	From    config.MAC // the other host's own MAC
 }
 
 // Links tells all interfaces of the host that are not carps, as they are now.

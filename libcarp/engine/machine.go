@@ -13,7 +13,7 @@ const (
 
 func (s State) String() string { return [states]string{"INIT", "BACKUP", "MASTER"}[s] }
 
-// An input is what the machine reacts to. A received advert has become one of heard, takeOver and yield by then; see decide.
+// An input is what the machine reacts to. A received advert has become one of heard, takeOver and yield by then; see decide.go.
 type input uint8
 
 const (
@@ -41,7 +41,8 @@ type rule struct {
 //	│    └───── halt ────┘    └──────── yield, late ──────────┘    │
 //	└─────────────────────────── halt ─────────────────────────────┘
 //
-// In BACKUP heard restarts the master-down timer, and so does yield; late gives the master a little more time. In MASTER timer sends an advert. What is not in the table is ignored.
+// In BACKUP heard restarts the master-down timer, and so does yield; late gives the master a little more time. In MASTER timer sends an
+// advert. What is not in the table is ignored.
 var machine = [states][inputs]rule{
 	Init: {
 		run:   {Backup, (*Engine).armMasterDown},

@@ -2,9 +2,9 @@ package engine
 
 import "net/netip"
 
-// A Peer is another host with our key, as its last advert said that is not a bow-out.
+// A Peer is another host with our key, as its last advert, bow-outs apart, described it.
 type Peer struct {
-	Addr                     netip.Addr // where the advert came from; not valid: none came
+	Addr                     netip.Addr // where the advert came from; the zero Addr when none came
 	Advbase, Advskew, Demote uint8
 }
 

@@ -40,8 +40,8 @@ type OldKey struct {
 	Until Instant // 0: there is none
 }
 
-// Resume is the first event of an engine that goes on where another one has ended, instead of [Links]. Whom Nodes name with what he is now configured as, on the carpdev
-// that it was, is what he was, without a transition; the others start as usual.
+// Resume is the first event, in place of [Links], of an engine that goes on where another one has ended. A virtual host in Nodes whose
+// configuration and carpdev are the same as then goes on in the state that it had, without a transition. The others start as usual.
 type Resume struct {
 	Clock
 	Links []config.Link
@@ -75,7 +75,8 @@ func (e *Engine) untouch() {
 	e.counted = e.counted[:0]
 }
 
-// Changes tells what is to be kept of the virtual hosts that the last Step has changed. Who is gone is told of in state INIT. What is told is valid during the call.
+// Changes calls tell with what is to be kept of each virtual host that the last Step has changed. One that was destroyed is told of in
+// state INIT. The Kept is valid only during the call.
 func (e *Engine) Changes(tell func(*Kept)) {
 	for _, n := range e.touched {
 		c := n.carp
@@ -98,7 +99,7 @@ func (e *Engine) Changes(tell func(*Kept)) {
 	}
 }
 
-// digest stands for the configuration as it is written down.
+// digest returns a hash of the configuration as want/ has it, never 0. It is made anew only after a change.
 func (c *carp) digest() uint64 {
 	if c.digested == 0 {
 		h := fnv.New64a()
@@ -108,7 +109,7 @@ func (c *carp) digest() uint64 {
 	return c.digested
 }
 
-// resume goes on.
+// resume takes in the links and lets every carp that can go on do so; the others start as with [Links]. See [Resume].
 func (e *Engine) resume(now Instant, ev *Resume) {
 	e.takeLinks(ev.Links)
 	for i := range ev.Ended {
@@ -121,7 +122,7 @@ func (e *Engine) resume(now Instant, ev *Resume) {
 		}
 	}
 	e.recount()
-	var slept []*node // who was master for too long without an engine: no link answers for him again, and then it is told
+	var slept []*node // masters that were without an engine for too long: they are backups before any link answers, and told of after that
 	for _, c := range e.ordered {
 		for _, n := range c.nodes {
 			if e.overslept(n, now) {
@@ -140,7 +141,7 @@ func (e *Engine) resume(now Instant, ev *Resume) {
 	}
 }
 
-// knows reports whether a carp ran.
+// knows reports whether a carp ran under the engine before.
 func (ev *Resume) knows(c *carp) bool {
 	return slices.ContainsFunc(slices.Concat(ev.Nodes, ev.Ended), func(k Kept) bool { return k.Carp == c.cfg.Name && k.State != Init })
 }
@@ -182,7 +183,7 @@ func (e *Engine) goOn(c *carp, ev *Resume, now Instant) {
 		switch at := k.Deadline; n.state {
 		case Master:
 			e.timers.arm(n, min(max(at, 1), now+e.interval(n)))
-		case Backup: // it was deaf meanwhile
+		case Backup: // it has heard nothing meanwhile: it waits for another advert, two intervals at least
 			e.timers.arm(n, min(max(at, now+2*e.interval(n)), now+3*e.interval(n)))
 		}
 		for f, failing := range k.Failing {
