@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -25,10 +26,10 @@ type Options struct {
 	Clock   Clock                                        // nil: the system's
 	Random  engine.Random                                // of the counters; has to be unpredictable
 	Memory  func(carp string, vhid uint8) *engine.Memory // see [engine.New]
-	Record  *record.Record                               // where it is kept what the next engine needs; nil: nowhere
-	// Adopt takes over what an engine before has left, except what goes on; it is called when adverts are sent already. nil: that is done.
+	Record  *record.Record                               // keeps what the next engine needs; nil: nothing is kept
+	// Adopt takes over what an engine before has left, except what goes on. It is called once adverts are sent; nil when all is taken over already.
 	Adopt func() error
-	// Resumed is told when the leases and adverts of an engine before go on; nil: nobody is.
+	// Resumed is called when the leases and adverts of an engine before go on; it may be nil.
 	Resumed func()
 	// HandOver, when it is closed, lets Run return with everything as it is, for another engine to go on.
 	HandOver <-chan struct{}
@@ -57,13 +58,13 @@ type Loop struct {
 	waiting []*request
 	failure error           // of the current change
 	undoing bool            // it was refused: what fails from now on is news
-	broken  map[string]bool // carps whose link could not be made, and whether that was said
+	broken  map[string]bool // carps whose link could not be made; true: that is logged
 	gen     int
 	last    map[string]statedir.Event // of each carp
 	ending  bool                      // no link is made or changed any more
 
 	record   *record.Writer
-	full     bool // said that it is
+	full     bool // it is logged that the record has no room
 	leaving  bool // to be handed over
 	draining bool // only what is under way is still done
 	left     bool // nothing is under way any more
@@ -90,8 +91,8 @@ func New(o Options) *Loop {
 	}
 }
 
-// Run works until ctx is done; then every master bows out, the links go, and the status says INIT. The server shows what there is to see; it is
-// started here, and then serving is called.
+// Run works until ctx is done: then every master bows out, the links go, and the status says INIT. It also returns after HandOver, with everything
+// as it is, and with an error when the host fails. It starts the server, which shows what there is to see, and then calls serving.
 func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func()) error {
 	l.server = server
 	handsDone := make(chan struct{})
@@ -119,12 +120,12 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 		select {
 		case links, ok := <-l.Host.Links():
 			if !ok {
-				return fmt.Errorf("the host tells nothing of its interfaces any more")
+				return errors.New("the host tells nothing of its interfaces any more")
 			}
 			l.step(&engine.Links{Clock: l.wall(), Links: links})
 		case p, ok := <-l.Host.Packets():
 			if !ok {
-				return fmt.Errorf("the host delivers no packets any more")
+				return errors.New("the host delivers no packets any more")
 			}
 			l.receive(p)
 		case name := <-l.Host.Amiss():
@@ -244,18 +245,11 @@ func (l *Loop) link(f engine.Effect) {
 		l.hands.ask(func() { l.ensure(c) })
 	case *engine.Remove:
 		l.endLease(f.Carp)
-		l.hands.ask(func() {
-			if err := l.hands.remove(f.Carp); err != nil && !carpdevGone(err) {
-				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", f.Carp, err)) })
-			}
-		})
+		name := f.Carp // the effect is valid until the next step
+		l.hands.ask(func() { l.warn(name, l.hands.remove(name)) })
 	case *engine.Claim:
-		c := *f // the effect is valid until the next step
-		l.hands.ask(func() {
-			if err := l.Host.Claim(c.Carpdev, c.VHID, c.Addr); err != nil && !carpdevGone(err) {
-				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", c.Carp, err)) })
-			}
-		})
+		c := *f
+		l.hands.ask(func() { l.warn(c.Carp, l.Host.Claim(c.Carpdev, c.VHID, c.Addr)) })
 	case *engine.Announce:
 		c := host.Carp{Name: f.Carp, Carpdev: f.Carpdev, MAC: f.MAC, Master: true}
 		l.hands.ask(func() {
@@ -264,7 +258,7 @@ func (l *Loop) link(f engine.Effect) {
 				return
 			}
 			l.post(func() {
-				if l.leases[c.Name] != nil { // a master that is none any more: the gate lets nothing out
+				if l.leases[c.Name] != nil { // else it is no master any more, and the gate lets nothing out
 					l.Log(engine.Warning, fmt.Sprintf("%s: %v", c.Name, err))
 				}
 			})
@@ -272,6 +266,14 @@ func (l *Loop) link(f engine.Effect) {
 	}
 }
 
+// warn logs that the hands' work for a carp has failed, unless the carpdev is gone. It runs as part of the work.
+func (l *Loop) warn(what string, err error) {
+	if err != nil && !carpdevGone(err) {
+		l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: %v", what, err)) })
+	}
+}
+
+// logError logs that a file could not be written.
 func (l *Loop) logError(err error) {
 	if err != nil {
 		l.post(func() { l.Log(engine.Err, err.Error()) })
@@ -282,13 +284,9 @@ func (l *Loop) logError(err error) {
 func (l *Loop) send(f *engine.SendAdvert) {
 	a := host.Advert{Carpdev: f.Carpdev, From: f.From, Dst: f.Dst, Packet: f.Packet}
 	if f.BowOut {
-		a.Packet = append([]byte(nil), a.Packet...)
-		l.hands.ask(func() {
-			err := l.Host.Send(a)
-			if err != nil && !carpdevGone(err) {
-				l.post(func() { l.Log(engine.Warning, fmt.Sprintf("%s: bow-out: %v", f.Carp, err)) })
-			}
-		})
+		a.Packet = slices.Clone(a.Packet)
+		what := f.Carp + ": bow-out" // the effect, too, is another advert's by the time that the hands come to it
+		l.hands.ask(func() { l.warn(what, l.Host.Send(a)) })
 		return
 	}
 	err := l.Host.Send(a)
@@ -312,6 +310,7 @@ func (l *Loop) ensure(c host.Carp) {
 	l.post(func() { l.ensured(c.Name, err) })
 }
 
+// ensured tells the engine whether a link stands. A link that the change under way has asked for makes that change fail instead.
 func (l *Loop) ensured(name string, err error) {
 	if err != nil && !l.undoing && l.current != nil && l.current.change.Kind == config.ForInterface && l.current.change.Name == name {
 		l.failure = err

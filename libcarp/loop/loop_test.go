@@ -215,7 +215,13 @@ func (b *bench) stop() {
 
 func (b *bench) change(line string) error {
 	b.t.Helper()
-	ch := config.Change{Kind: config.ForInterface, Name: "carp0"}
+	return b.changeOf("carp0", line)
+}
+
+// changeOf is change for a carp of any name.
+func (b *bench) changeOf(name, line string) error {
+	b.t.Helper()
+	ch := config.Change{Kind: config.ForInterface, Name: name}
 	for _, words := range strings.Split(line, "; ") {
 		c, err := config.ParseLine(words)
 		if err != nil {
@@ -475,6 +481,42 @@ func TestSendErrorsAreTold(t *testing.T) {
 	b.host.send = nil
 	b.host.mu.Unlock()
 	b.eventually("not demoted", func() bool { return demotion() == 0 })
+}
+
+// A bow-out that cannot be sent is logged with the name of its own carp, however many adverts of others go out before the hands come to it.
+func TestBowOutFailsLater(t *testing.T) {
+	b := start(t, statedir.Dir(t.TempDir()), nil)
+	b.must(fastCarp)
+	if err := b.changeOf("carp1", "create; vhid 2; advbase 0; advskew 10; pass \"geheim\"; alias 192.168.1.20/24"); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("both are master", func() bool {
+		all, _, err := b.dir.Interfaces()
+		return err == nil && len(all) == 2 && all[0].Link() == "master" && all[1].Link() == "master"
+	})
+	b.host.mu.Lock()
+	b.host.slow, b.host.send = 200*time.Millisecond, syscall.EIO // five adverts of carp1 go out while carp0's link is silenced
+	b.host.mu.Unlock()
+	b.must("down")
+	b.eventually("it is logged", func() bool { return len(b.bowOutsLogged()) > 0 })
+	if got := b.bowOutsLogged()[0]; !strings.HasPrefix(got, "carp0: bow-out: ") {
+		t.Errorf("logged %q", got)
+	}
+	b.host.mu.Lock()
+	b.host.slow, b.host.send = 0, nil
+	b.host.mu.Unlock()
+}
+
+// bowOutsLogged returns the messages of bow-outs that have failed.
+func (b *bench) bowOutsLogged() (all []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, text := range b.logged {
+		if strings.Contains(text, "bow-out") {
+			all = append(all, text)
+		}
+	}
+	return all
 }
 
 // A check changes nothing; sysctls and groups reply and are written down.
