@@ -19,10 +19,11 @@ const closePatience = 200 * time.Millisecond
 
 // A logger writes lines without ever keeping the one who logs: when its reader is slow, lines are dropped and counted.
 type logger struct {
-	lines   chan logLine
+	lines   chan logLine // never closed: whoever logs after the end is not heard, and does no harm
 	dropped atomic.Int64
-	done    chan struct{}
-	silent  bool // on standard error
+	ends    chan struct{} // closed by close
+	done    chan struct{} // closed once everything is written
+	silent  bool          // on standard error
 }
 
 type logLine struct {
@@ -50,17 +51,31 @@ func openLog(stderr *os.File, always bool) *logger {
 }
 
 func newLogger(write func(engine.Level, string)) *logger {
-	l := &logger{lines: make(chan logLine, 1024), done: make(chan struct{})}
-	go func() {
-		defer close(l.done)
-		for line := range l.lines {
-			write(line.level, line.text)
-			if n := l.dropped.Swap(0); n > 0 {
-				write(engine.Warning, fmt.Sprintf("kernelsim: %d messages dropped", n))
-			}
-		}
-	}()
+	l := &logger{lines: make(chan logLine, 1024), ends: make(chan struct{}), done: make(chan struct{})}
+	go l.work(write)
 	return l
+}
+
+// work writes lines until close, and then those that are left.
+func (l *logger) work(write func(engine.Level, string)) {
+	defer close(l.done)
+	one := func(line logLine) {
+		write(line.level, line.text)
+		if n := l.dropped.Swap(0); n > 0 {
+			write(engine.Warning, fmt.Sprintf("kernelsim: %d messages dropped", n))
+		}
+	}
+	for {
+		select {
+		case line := <-l.lines:
+			one(line)
+		case <-l.ends:
+			for n := len(l.lines); n > 0; n-- {
+				one(<-l.lines)
+			}
+			return
+		}
+	}
 }
 
 // printf writes a message of kernelsim's own: all of them say that something is wrong.
@@ -84,7 +99,7 @@ func (l *logger) log(level engine.Level, text string) {
 
 // close waits for a reader that reads, and not for one that has stopped.
 func (l *logger) close() {
-	close(l.lines)
+	close(l.ends)
 	select {
 	case <-l.done:
 	case <-time.After(closePatience):

@@ -42,6 +42,18 @@ func TestLoggerNeverWaits(t *testing.T) {
 	go io.Copy(io.Discard, r) // lets the line in hand end
 }
 
+// Whoever logs after the end, as one who waits for a dead engine may, is not heard and does no harm.
+func TestLoggingAfterTheEnd(t *testing.T) {
+	var b bytes.Buffer
+	l := newLogger(linesTo(&b))
+	l.printf("before")
+	l.close()
+	l.printf("after")
+	if got := b.String(); got != "before\n" {
+		t.Errorf("written: %q", got)
+	}
+}
+
 func TestLoggerLosesNothing(t *testing.T) {
 	var b bytes.Buffer
 	l := newLogger(linesTo(&b))
