@@ -20,14 +20,14 @@ import (
 // stopWithin is how long an engine may take to bow out and clear up.
 const stopWithin = 5 * time.Second
 
-// An engine that died for the first time in quiet time is followed at once by another, which goes on where it ended. From the second time on its masters bow out, and
-// the next one pauses, for a time that grows from the first to the second.
+// When an engine dies for the first time within quiet, another one follows at once and goes on where it ended. When one dies again, its masters bow
+// out, and the next engine pauses before it begins: pauseMin, twice as long after each further death, and pauseMax at most.
 const (
 	pauseMin = 100 * time.Millisecond
 	pauseMax = 5 * time.Second
 )
 
-var quiet = 60 * time.Second
+var quiet = 60 * time.Second // a variable, so that tests can wait less
 
 // goesWithin is how long an engine that was told to go may take, besides its pause, until it serves.
 const goesWithin = 10 * time.Second
@@ -47,12 +47,12 @@ type supervisor struct {
 
 	held    *statedir.Held
 	ctl     *os.File
-	record  *os.File
-	kept    *os.File
-	keeps   *record.Record // what is in kept
+	record  *os.File       // how the carpdevs were before us
+	kept    *os.File       // what the next engine needs to go on
+	keeps   *record.Record // kept, mapped
 	gate    shutter
 	parting parting
-	cell    *cell // of the engines of this program
+	cell    *cell // what confines the engines of this program to their files
 
 	terms   chan os.Signal
 	hups    chan os.Signal
@@ -187,7 +187,7 @@ func share(l *net.UnixListener) (*os.File, error) {
 	return f, nil
 }
 
-// dup makes to what from is.
+// dup makes the descriptor to another name of what from is open on, and closes it on exec.
 func dup(from, to int) error {
 	if err := unix.Dup2(from, to); err != nil {
 		return err
@@ -468,7 +468,7 @@ func (s *supervisor) look(at time.Time) {
 	}
 }
 
-// settled reports whether the engine that is to serve can be told to end: it goes or will, and no other one takes over.
+// settled reports whether there is an engine in charge that can be told to end: one that is ready, and is not leaving for another.
 func (s *supervisor) settled() bool {
 	return s.current != nil && s.current.prepared && !s.current.leaves
 }

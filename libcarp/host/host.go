@@ -1,5 +1,5 @@
 // Package host says what the loop asks of the operating system: links for the carp interfaces, adverts in and out,
-// announcements, and news of the host's own interfaces. Packages linux and bsd answer; package fake does in tests.
+// announcements, and news of the host's own interfaces. Package linux answers; a system without such a package has no kernelsim.
 package host
 
 import (

@@ -2,18 +2,18 @@ package loop
 
 import "carp/libcarp/engine"
 
-// leaseMax is for how long at most a host goes on to answer once its loop stands still, in nanoseconds.
+// leaseMax is how long, in nanoseconds, a host goes on to answer at most once its loop stands still.
 const leaseMax = engine.Instant(500e6)
 
 // A lease is how long a master answers without the loop having done anything more for it.
 type lease struct {
 	sent     engine.Instant // when the last advert got out
 	interval engine.Instant // how long the next one takes
-	until    engine.Instant // as the host knows it
+	until    engine.Instant // when the lease ends, as the host was told
 	next     engine.Instant // when to renew it; 0: with the next advert
 }
 
-// fresh returns when a lease ends that is renewed now: before a peer, which waits for three intervals, takes over.
+// fresh returns when a lease that is renewed now ends: two intervals after the last advert, since a peer takes over after three.
 func (s *lease) fresh(now engine.Instant) engine.Instant {
 	return min(now+leaseMax, s.sent+2*s.interval)
 }
@@ -21,7 +21,8 @@ func (s *lease) fresh(now engine.Instant) engine.Instant {
 // ranOut reports whether the carp has fallen silent.
 func (s *lease) ranOut(now engine.Instant) bool { return s.until < now }
 
-// advertised takes note of an advert that has got out. It renews the lease, unless that has run out: then who knows what the peers have said meanwhile.
+// advertised takes note of an advert that has got out. It renews the lease, unless that has run out: then a peer may have taken over meanwhile,
+// and renew hears what has come in first.
 func (l *Loop) advertised(f *engine.SendAdvert) {
 	now := l.Clock.Now()
 	s := l.leases[f.Carp]
@@ -40,7 +41,7 @@ func (l *Loop) advertised(f *engine.SendAdvert) {
 	l.schedule()
 }
 
-// extend renews a lease; again after a third of what it is then, unless only another advert makes it longer.
+// extend renews a lease, and has it renewed again after a third of leaseMax, unless only another advert can make it longer.
 func (l *Loop) extend(carp string, s *lease, now engine.Instant) {
 	s.until, s.next = s.fresh(now), 0
 	if s.until == now+leaseMax {

@@ -14,7 +14,7 @@ import (
 // beatEvery is how long the loop rests at most. A supervisor that sees no beat for much longer ends this process.
 const beatEvery = 250 * time.Millisecond
 
-// begins gives the engine its first event: the host's interfaces, and what an engine before has kept.
+// begins gives the engine its first event: [engine.Links], or [engine.Resume] with what an engine before has kept.
 func (l *Loop) begins(ctx context.Context) {
 	var kept []*record.Entry
 	if l.Record != nil {
@@ -65,7 +65,8 @@ func (l *Loop) resumes(kept []*record.Entry, links []config.Link) *engine.Resume
 	return ev
 }
 
-// fresh reports whether a kept lease makes sense, and has not run out. It may be that of an advert which was sent at the last moment, and is not known of.
+// fresh reports whether a kept lease makes sense, and has not run out. It may end an interval later than the kept advert lets it: that of
+// another advert, which was sent just before the engine died and was not kept any more.
 func fresh(e *record.Entry, now engine.Instant) bool {
 	return e.Sent <= now && now <= e.Until && e.Until <= min(now+leaseMax, e.Sent+3*e.Interval)
 }
@@ -111,10 +112,11 @@ func (l *Loop) beat() {
 	}
 }
 
-// keepOthers keeps, before anything else is done, that virtual hosts are no masters: whoever is killed on the way from MASTER must not go on as one.
+// keepOthers keeps the virtual hosts that are not master, before any effect is carried out: if this process is killed on one's way from MASTER,
+// the next engine must not take it for a master.
 func (l *Loop) keepOthers() { l.keep(func(k *engine.Kept) bool { return k.State != engine.Master }) }
 
-// keepMasters keeps that virtual hosts are masters, once their adverts are sent.
+// keepMasters keeps the virtual hosts that are master, once their adverts are sent.
 func (l *Loop) keepMasters() { l.keep(func(k *engine.Kept) bool { return k.State == engine.Master }) }
 
 func (l *Loop) keep(which func(*engine.Kept) bool) {

@@ -13,7 +13,8 @@ import (
 	"carp/libcarp/engine"
 )
 
-// The layout: a header, slots, one for each virtual host, and places for the counters of carps. The version changes with it: a successor of another version says that it cannot go on.
+// The layout: a header, slots, one for each virtual host, and places for the counters of carps. The version changes with it: an engine
+// that finds another version says that it cannot go on.
 const (
 	magic      = "carpkept"
 	version    = 3
@@ -35,7 +36,7 @@ const (
 // chunk is how many slots get their memory at once.
 const chunk = 64
 
-// ErrForeign: what is there was not written by a kernelsim that keeps the same things in the same way.
+// ErrForeign is returned by [Open] for a record that a kernelsim with another layout has written.
 var ErrForeign = errors.New("record: another version's")
 
 // A Record is the mapped memory.
@@ -89,20 +90,20 @@ func mapped(f *os.File) (*Record, error) {
 	return &Record{f, mem}, nil
 }
 
-// Close unmaps it. The file stays open.
+// Close unmaps the record. The file stays open.
 func (r *Record) Close() error { return unix.Munmap(r.mem) }
 
 // Beat tells that the engine's loop works.
 func (r *Record) Beat() { atomic.AddUint64(r.word(atBeats), 1) }
 
-// Beats returns how often it has said so.
+// Beats returns how often Beat was called, by all engines together.
 func (r *Record) Beats() uint64 { return atomic.LoadUint64(r.word(atBeats)) }
 
 func (r *Record) word(at int) *uint64 { return (*uint64)(unsafe.Pointer(&r.mem[at])) }
 
 func (r *Record) slot(n int) []byte { return r.mem[headerSize+n*slotSize:][:slotSize:slotSize] }
 
-// Who decides over what a slot keeps.
+// An Owner is who decides over what a slot keeps.
 type Owner uint32
 
 const (
@@ -113,12 +114,12 @@ const (
 
 func (r *Record) owner(n int) *uint32 { return (*uint32)(unsafe.Pointer(&r.slot(n)[atOwner])) }
 
-// Take makes a slot that is orphaned the new owner's, and reports whether he was the first.
+// Take gives an orphaned slot to a new owner. It reports false when somebody else has taken it first.
 func (r *Record) Take(n int, by Owner) bool {
 	return atomic.CompareAndSwapUint32(r.owner(n), uint32(Orphaned), uint32(by))
 }
 
-// Orphan says that the engine has died: what it kept is for him who takes it.
+// Orphan is called when the engine has died: whatever it kept may be taken.
 func (r *Record) Orphan() {
 	for _, e := range r.of(Engine) {
 		atomic.CompareAndSwapUint32(r.owner(e.Slot), uint32(Engine), uint32(Orphaned))
@@ -143,7 +144,7 @@ func (r *Record) Masters() (all []*Entry) {
 	return all
 }
 
-// of returns the entries that are whole and somebody's. A slot that was never used is the last.
+// of returns the undamaged entries of an owner. Slots are used from the first on, so one that was never used ends the search.
 func (r *Record) of(owner Owner) (all []*Entry) {
 	for n := range slotMax {
 		s := r.slot(n)
@@ -161,7 +162,7 @@ func (r *Record) of(owner Owner) (all []*Entry) {
 	return all
 }
 
-// untouched: a slot that was used once has a sequence number.
+// untouched reports whether a slot was never used: one that was has a sequence number.
 func untouched(slot []byte) bool {
 	return binary.NativeEndian.Uint64(slot[atLast:]) == 0
 }
@@ -219,7 +220,7 @@ func (w *Writer) clear(n int) {
 	atomic.StoreUint32(w.owner(n), uint32(Engine))
 }
 
-// entry returns a virtual host's, nil when it has none and no room.
+// entry returns the entry of a virtual host. Where it has none, entry makes one if make is set and there is room; else it returns nil.
 func (w *Writer) entry(carp string, vhid uint8, make bool) *entry {
 	for _, e := range w.entries[carp] {
 		if e.VHID == vhid {
