@@ -3,7 +3,6 @@ package record
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -100,30 +99,8 @@ func TestKilledCounting(t *testing.T) {
 			r.Beat()
 		}
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for trial := range 20 {
-		f := newFile(t)
-		r, err := Init(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := exec.Command(exe, "-test.run=^TestKilledCounting$")
-		c.Env = append(os.Environ(), "RECORD_COUNTS=1")
-		c.ExtraFiles = []*os.File{f}
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for end := time.Now().Add(10 * time.Second); r.Beats() == 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("it does not count")
-			}
-		}
-		time.Sleep(time.Duration(trial*173) * time.Microsecond)
-		c.Process.Kill()
-		c.Wait()
+		r := killed(t, "RECORD_COUNTS", time.Duration(trial*173)*time.Microsecond)
 		machine, carps := r.Counters()
 		for what, s := range map[string]config.Stats{"machine": machine, "carp1": carps["carp1"]} {
 			for n, v := range s {

@@ -233,6 +233,38 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// killed returns a record whose writer was killed some time after its first beat. The writer is the same test in a process of its own, with the variable
+// env set, and has the record's file as its descriptor 3.
+func killed(t *testing.T, env string, after time.Duration) *Record {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFile(t)
+	r, err := Init(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(exe, "-test.run=^"+t.Name()+"$")
+	c.Env = append(os.Environ(), env+"=1")
+	c.ExtraFiles = []*os.File{f}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		c.Process.Kill()
+		c.Wait()
+	}()
+	for end := time.Now().Add(10 * time.Second); r.Beats() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not write")
+		}
+	}
+	time.Sleep(after)
+	return r
+}
+
 // A writer that is killed at any moment leaves what he wrote last, or what he wrote before, and never a mixture. This test is both.
 func TestKilledWriter(t *testing.T) {
 	if os.Getenv("RECORD_WRITES") != "" {
@@ -251,30 +283,8 @@ func TestKilledWriter(t *testing.T) {
 			r.Beat()
 		}
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for trial := range 20 {
-		f := newFile(t)
-		r, err := Init(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := exec.Command(exe, "-test.run=^TestKilledWriter$")
-		c.Env = append(os.Environ(), "RECORD_WRITES=1")
-		c.ExtraFiles = []*os.File{f}
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for end := time.Now().Add(10 * time.Second); r.Beats() == 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("it does not write")
-			}
-		}
-		time.Sleep(time.Duration(trial*173) * time.Microsecond)
-		c.Process.Kill()
-		c.Wait()
+		r := killed(t, "RECORD_WRITES", time.Duration(trial*173)*time.Microsecond)
 		r.Orphan()
 		all := r.Orphans()
 		if len(all) != 1 {
