@@ -147,14 +147,15 @@ func (s *supervisor) follow(e *engineProcess, wait func() error) {
 	}()
 }
 
-// hurry lets an engine run before other processes, where that may be: one that says so, and one that is to go on before leases run out. One that computes for seconds without a pause is killed, see confine.
+// hurry lets an engine run before other processes, or no longer, where the system permits it. An engine asks for it, and needs it when it is to go on
+// before leases run out. One that computes for seconds without a pause is killed, see confine.
 func (s *supervisor) hurry(e *engineProcess, urgent bool) {
 	if err := setPriority(e.process.Pid, urgent); err != nil && s.verbose {
 		s.logs.debugf("kernelsim: no real-time priority for the engine: %v", err)
 	}
 }
 
-// waitFor is what to follow an engine with that an earlier program of this process has started.
+// waitFor returns a wait, for follow, of an engine that an earlier program of this process has started.
 func waitFor(p *os.Process) func() error {
 	return func() error {
 		state, err := p.Wait()
@@ -165,18 +166,18 @@ func waitFor(p *os.Process) func() error {
 	}
 }
 
-// tell tells an engine something. One that is dead does not hear it.
+// tell sends an engine one of the bytes above. One that is dead does not hear it.
 func (e *engineProcess) tell(what byte) { e.alive.Write([]byte{what}) }
 
 func (e *engineProcess) kill() { e.process.Kill() }
 
-// fail kills an engine, and keeps why.
+// fail kills an engine, and remembers why.
 func (e *engineProcess) fail(why string) {
 	e.failed = why
 	e.kill()
 }
 
-// why says why a dead engine is dead.
+// why waits until a dead engine is reaped, and says why it died.
 func (e *engineProcess) why() string {
 	why := reason(<-e.ended)
 	if e.failed != "" {

@@ -16,7 +16,10 @@ import (
 // DefaultDir is the state directory when CARP_STATEDIR does not name another.
 const DefaultDir = statedir.DefaultDir
 
-// A Conn is a way to the kernelsim of one state directory. It holds nothing open between calls.
+// A Conn is a way to the kernelsim of one state directory. It holds nothing open between calls, and any number of goroutines may use it.
+//
+// A display comes with a Remark. If that is not empty, kernelsim does not run or does not answer within a second, and what comes with it is
+// what is stored, with every interface INIT.
 type Conn struct {
 	dir   statedir.Dir
 	await bool // CARP_AWAIT is set
@@ -46,7 +49,7 @@ func Open(dir string) *Conn {
 }
 
 // Change asks for all of ch, or nothing. When it returns without an error, the change is in force and survives every process of
-// ours. The error is a *config.Error when the request was refused.
+// ours, though not a reboot. The error is a *config.Error when the request was refused; config.EPERM for a user who is not root.
 func (c *Conn) Change(ch config.Change) (Result, error) { return result(c.dir.Change(c.awaiting(ch))) }
 
 // Check tells what Change would answer, and changes nothing.
