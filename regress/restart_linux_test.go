@@ -2,6 +2,7 @@ package regress
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -470,4 +471,156 @@ func TestKilledOnTheWay(t *testing.T) {
 			return strings.Contains(client.exec("ping", "-n", "-c", "2", "-i", "0.1", "-W", "1", "192.168.1.10").out, " 0% packet loss")
 		})
 	}
+}
+
+// SIGHUP comes hundreds of times, while commands change things and events are followed: nothing is lost or done twice, nobody notices, and nothing grows or is left.
+func TestExchangeStorm(t *testing.T) {
+	l := newLab(t)
+	client, a, b := l.machine("client"), l.host("a"), l.host("b")
+	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+	a.becomes("master", 5*time.Second)
+	b.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+	b.becomes("backup", 5*time.Second)
+	a.must("ifconfig-carp carp7 create")
+	a.must("ifconfig-carp carp7 group storm")
+	follower := a.follow("-e", "0")
+	follower.says("1 " + when + " carp0 INIT BACKUP interface is ready")
+	follower.says("2 " + when + " carp0 BACKUP MASTER master timed out")
+	exchanges := func() int { return strings.Count(a.readLog(), "kernelsim: the new program has taken over\n") }
+	calm := func() {
+		t.Helper()
+		var before int
+		l.within(20*time.Second, "no exchange is under way", func() bool {
+			n := exchanges()
+			defer func() { before = n; time.Sleep(2 * time.Second) }()
+			return n > 0 && n == before && len(childrenOf(a.sim.Process.Pid)) == 1
+		})
+	}
+	used := func() (supervisor, engine int) {
+		return len(descriptors(t, a.sim.Process.Pid)), len(descriptors(t, a.engine()))
+	}
+	a.sim.Process.Signal(syscall.SIGHUP)
+	calm()
+	supervisor, engine := used()
+
+	seconds := trials(10, 120)
+	p := startPinging(t, client, "192.168.1.10", seconds*100)
+	ended := make(chan struct{})
+	signals := 0
+	go func() {
+		defer close(ended)
+		for end := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(end); signals++ {
+			a.sim.Process.Signal(syscall.SIGHUP)
+			time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+		}
+	}()
+	sum, commands := 0, 0
+	for running := true; running; commands++ {
+		select {
+		case <-ended:
+			running = false
+		default:
+		}
+		line := "ifconfig-carp -g storm carpdemote 1"
+		if sum++; commands%50 >= 25 {
+			line, sum = "ifconfig-carp -g storm -carpdemote 1", sum-2
+		}
+		a.must(line)
+		if out := a.must("ifconfig-carp -g storm"); !strings.Contains(out, fmt.Sprintf("storm: carp demote count %d\n", sum)) {
+			t.Fatalf("after %d commands, want %d: %s", commands, sum, out)
+		}
+		a.must(fmt.Sprintf("sysctl-carp net.inet.carp.log=%d", 2+commands%2))
+		if out := a.must("sysctl-carp -n net.inet.carp.log"); strings.TrimSpace(out) != strconv.Itoa(2+commands%2) {
+			t.Fatalf("after %d commands: %s", commands, out)
+		}
+	}
+	lost := p.lost(t)
+	calm()
+	t.Logf("%d signals, %d exchanges, %d commands, %d pings lost", signals, exchanges(), 2*commands, lost)
+	if n := strings.Count(a.readLog()+b.readLog(), "transition"); n != 1 || lost != 0 || exchanges() < seconds/4 {
+		t.Errorf("%d transitions, %d pings lost, %d exchanges:\n%s\n%s", n, lost, exchanges(), tail(a.readLog()), tail(b.readLog()))
+	}
+	if s, e := used(); s > supervisor || e > engine {
+		t.Errorf("descriptors: the supervisor's from %d to %d, the engine's from %d to %d", supervisor, s, engine, e)
+	}
+	a.must("ifconfig-carp carp0 down") // who followed still does
+	follower.says("3 " + when + " carp0 MASTER INIT .*")
+	a.stop()
+	if out := l.ip(a.ns, "link", "show"); strings.Contains(out, ": carp") {
+		t.Errorf("left behind: %s", out)
+	}
+}
+
+// Whichever engine is killed at whatever moment of an exchange, nobody notices: the old one, the new one or the spare. When the supervisor is, the other host takes over, and the next start
+// cleans up.
+func TestKilledDuringExchange(t *testing.T) {
+	l := newLab(t)
+	client, a, b := l.machine("client"), l.machine("a"), l.host("b")
+	a.testing(time.Millisecond)
+	a.start()
+	a.serves()
+	t.Cleanup(a.crash)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of a:\n%s\nlog of b:\n%s", tail(a.readLog()), tail(b.readLog()))
+		}
+	})
+	a.must("ifconfig-carp carp0 vhid 1 advbase 0 advskew 50 192.168.1.10")
+	a.becomes("master", 5*time.Second)
+	b.must("ifconfig-carp carp0 vhid 1 advbase 0 advskew 50 192.168.1.10")
+	b.becomes("backup", 5*time.Second)
+	for n, repeated := 0, 0; n < trials(8, 200) && repeated < 100; n++ {
+		settled(l, a, b, 1, 50*time.Millisecond)
+		l.within(10*time.Second, "one engine is left", func() bool { return len(childrenOf(a.sim.Process.Pid)) == 1 })
+		logs := a.readLog() + b.readLog()
+		p := startPinging(t, client, "192.168.1.10", 150)
+		control := startControl(t, time.Now().Add(50*time.Millisecond))
+		time.Sleep(30 * time.Millisecond)
+		a.sim.Process.Signal(syscall.SIGHUP)
+		delay := time.Duration(n*47%130) * time.Millisecond
+		if n%4 == 3 {
+			delay *= 8
+		}
+		time.Sleep(delay)
+		engines := childrenOf(a.sim.Process.Pid)
+		victim := -1
+		if len(engines) > 0 {
+			victim = n % len(engines)
+			syscall.Kill(engines[victim], syscall.SIGKILL)
+		}
+		lost := p.lost(t)
+		now := strings.Count(a.readLog()+b.readLog(), "transition") - strings.Count(logs, "transition")
+		t.Logf("after %v, the %d. of %d is killed: %d pings lost, %d transitions", delay, victim+1, len(engines), lost, now)
+		if control.late(t) > controlLimit {
+			n, repeated = n-1, repeated+1
+			continue
+		}
+		if now != 0 || lost != 0 {
+			t.Errorf("after %v, the %d. of %d is killed: %d pings lost, %d transitions", delay, victim+1, len(engines), lost, now)
+		}
+	}
+	for n := range trials(3, 60) {
+		settled(l, a, b, 1, 50*time.Millisecond)
+		a.sim.Process.Signal(syscall.SIGHUP)
+		time.Sleep(time.Duration(n*47%90) * time.Millisecond)
+		a.sim.Process.Kill()
+		<-a.ended
+		b.becomes("master", 3*time.Second)
+		a.start()
+		a.serves()
+		if s := a.status("carp0"); s != "backup" {
+			t.Errorf("after the supervisor was killed: %s", s)
+		}
+		l.within(5*time.Second, "no engine of it is left", func() bool { return len(childrenOf(a.sim.Process.Pid)) == 1 })
+	}
+}
+
+// descriptors returns those of a process.
+func descriptors(t *testing.T, pid int) []os.DirEntry {
+	t.Helper()
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
