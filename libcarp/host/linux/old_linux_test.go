@@ -90,3 +90,44 @@ func TestNoProtodown(t *testing.T) {
 		}
 	})
 }
+
+// Without a metric on addresses, as on a kernel before 4.18, which has no gate either, what a dead run has left on a carpdev and is configured is taken for its own: a
+// backup takes it away, or it would answer, and a master keeps it.
+func TestNoMetric(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		l.host.own.marks = false
+		addrs := func() string { return l.ip("addr", "show", "dev", "eth0") }
+		l.ip("addr", "add", "192.168.1.77/32", "dev", "eth0") // the host's own
+		for n, master := range []bool{false, true} {
+			c := l.carp(uint8(n+1), master, fmt.Sprintf("192.168.1.1%d/24", n), fmt.Sprintf("2001:db8::1%d/64", n))
+			c.Own, c.MAC = true, l.mac
+			dead := newOwner(Options{Mark: "test", Logf: t.Logf})
+			dead.marks = false
+			for _, p := range single(linkAddrs(c)) {
+				if err := dead.add(c.Name, placed{l.eth0, p.prefix}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			left := fmt.Sprintf(" 192.168.1.1%d/32 scope link", n)
+			if now := addrs(); !strings.Contains(now, left) || strings.Contains(now, "metric") {
+				t.Fatalf("a dead run has left %s", now)
+			}
+			l.ensure(c)
+			now := addrs()
+			for _, p := range single(linkAddrs(c)) {
+				if strings.Contains(now, " "+p.prefix.String()+" ") != master {
+					t.Errorf("master %t: %s: %s", master, p.prefix, now)
+				}
+			}
+			if err := l.host.Remove(c.Name); err != nil {
+				t.Fatal(err)
+			}
+			if now := addrs(); strings.Contains(now, left) || !strings.Contains(now, " 192.168.1.77/32 ") {
+				t.Errorf("master %t: removed: %s", master, now)
+			}
+		}
+	})
+	if !kernelIs(4, 18) || kernelIs(4000, 0) {
+		t.Error("the version of the kernel")
+	}
+}

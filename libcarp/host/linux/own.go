@@ -24,7 +24,7 @@ import (
 // the host's own address could end up as a secondary of a shared one, and go with it. Its link, which has the virtual MAC, shows the state and passes nothing.
 //
 // A start after a crash knows them by the metric of their prefix route (IFA_RT_PRIORITY, Linux 4.18), which they do not have: it names the state directory
-// and the carp. On an older kernel it knows those that are configured, and no others.
+// and the carp. On an older kernel it takes for such what is configured, and knows of nothing else.
 
 // A placed is an address that we have put on a carpdev.
 type placed struct {
@@ -34,16 +34,30 @@ type placed struct {
 
 // An owner keeps the addresses on carpdevs.
 type owner struct {
-	mark string
-	logf func(string, ...any)
+	mark  string
+	marks bool // the kernel keeps a metric with an address
+	logf  func(string, ...any)
 
-	mu      sync.Mutex          // the goroutine that follows the kernel's news puts back what is missing
-	placed  map[string][]placed // by carp: what has to be there
-	leaving map[placed]bool     // what is being taken away: not the host's own
+	mu       sync.Mutex          // the goroutine that follows the kernel's news puts back what is missing
+	placed   map[string][]placed // by carp: what has to be there
+	leaving  map[placed]bool     // what is being taken away: not the host's own
+	presumed map[string]bool     // the carps that presume was called for
 }
 
 func newOwner(o Options) *owner {
-	return &owner{mark: aliasPrefix + o.Mark, logf: o.Logf, placed: map[string][]placed{}, leaving: map[placed]bool{}}
+	return &owner{
+		mark: aliasPrefix + o.Mark, marks: kernelIs(4, 18), logf: o.Logf, placed: map[string][]placed{}, leaving: map[placed]bool{}, presumed: map[string]bool{},
+	}
+}
+
+// kernelIs reports whether the kernel is of that version or a later one.
+func kernelIs(major, minor int) bool {
+	var name unix.Utsname
+	var has [2]int
+	if err := unix.Uname(&name); err == nil {
+		fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &has[0], &has[1])
+	}
+	return slices.Compare(has[:], []int{major, minor}) >= 0
 }
 
 // metric returns what marks the addresses of a carp. It is above all metrics in use.
@@ -79,12 +93,38 @@ func single(addrs []netip.Prefix) (all []placed) {
 // keeps an address silent.
 func (h *Host) placeOwn(c host.Carp) error {
 	var want []placed
-	if c.Own && (h.guard.gate != nil || c.Master) {
+	if c.Own {
 		for _, p := range single(linkAddrs(c)) {
 			want = append(want, placed{c.Carpdev, p.prefix})
 		}
+		if err := h.own.presume(c.Name, c.Carpdev, want); err != nil {
+			return err
+		}
+	}
+	if h.guard.gate == nil && !c.Master {
+		want = nil
 	}
 	return h.own.set(c.Name, want)
+}
+
+// presume takes those addresses of a carp that are on its carpdev for what a dead run has left, once, where the kernel has no better knowledge.
+func (o *owner) presume(carp string, carpdev int, addrs []placed) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.marks || o.presumed[carp] {
+		return nil
+	}
+	have, err := addrsOn(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: carpdev}}, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("failed to list addresses: %w", err)
+	}
+	o.presumed[carp] = true
+	for _, a := range have {
+		if p, ok := prefixOf(a.IPNet); ok && slices.Contains(addrs, placed{carpdev, p}) && !slices.Contains(o.placed[carp], placed{carpdev, p}) {
+			o.placed[carp] = append(o.placed[carp], placed{carpdev, p})
+		}
+	}
+	return nil
 }
 
 // set makes these the carp's addresses on carpdevs. It adds before it removes.
@@ -145,7 +185,9 @@ func (o *owner) add(carp string, p placed) error {
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.prefix.Addr().AsSlice()))
 	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, p.prefix.Addr().AsSlice()))
 	req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(flags)))
-	req.AddData(nl.NewRtAttr(unix.IFA_RT_PRIORITY, nl.Uint32Attr(o.metric(carp))))
+	if o.marks {
+		req.AddData(nl.NewRtAttr(unix.IFA_RT_PRIORITY, nl.Uint32Attr(o.metric(carp))))
+	}
 	req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, (&nl.IfaCacheInfo{IfaCacheinfo: life}).Serialize()))
 	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("failed to add %s: %w", p.prefix, err)
