@@ -2,6 +2,9 @@ package wire
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
 	"testing"
@@ -228,12 +231,31 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// BenchmarkSum computes the HMAC of an advert. Its peer is the HMAC of Go's library over the same message, with nothing prepared: how many times
+// as long that takes.
 func BenchmarkSum(b *testing.B) {
-	auth := NewAuth(Identity{VHID: 1, Addrs: addrs("192.0.2.1")})
+	id := Identity{Key: key("secret"), VHID: 1, Addrs: addrs("192.0.2.1")}
+	auth := NewAuth(id)
+	plain := func(i uint64) (sum [20]byte) {
+		h := hmac.New(sha1.New, id.Key[:])
+		h.Write(binary.BigEndian.AppendUint64([]byte{Version, Type, id.VHID, 192, 0, 2, 1}, i))
+		h.Sum(sum[:0])
+		return sum
+	}
+	if auth.Sum(7) != plain(7) {
+		b.Fatal("not the same HMAC")
+	}
 	b.ReportAllocs()
-	for i := 0; i < b.N; i++ {
+	b.ResetTimer()
+	for i := range b.N {
 		auth.Sum(uint64(i))
 	}
+	b.StopTimer()
+	start := time.Now()
+	for i := range b.N {
+		plain(uint64(i))
+	}
+	b.ReportMetric(float64(time.Since(start))/float64(b.Elapsed()), "crypto/hmac")
 }
 
 // What is fixed of an Auth makes the same one again, with the key; something else is refused.
