@@ -334,3 +334,143 @@ func TestResumeProbes(t *testing.T) {
 		t.Errorf("demoted by %d after", n)
 	}
 }
+
+// newPair returns a host with a backup, carp0 on em0, and a master, carp1 on em1.
+func newPair(t *testing.T) *host {
+	em1 := em0(1)
+	em1.Index, em1.Name = 3, "em1"
+	h := newHost(t, em0(1), em1)
+	h.must("carp0 create carpdev em0 vhid 1 advbase 1 alias 192.168.1.10/24")
+	h.must("carp1 create carpdev em1 vhid 2 advbase 1 alias 192.168.1.20/24")
+	for range 20 {
+		h.hear(peer{base: 1})
+		h.wait(second)
+	}
+	h.want("carp0", Backup)
+	h.want("carp1", Master)
+	h.log = nil
+	return h
+}
+
+// Each carp goes on as what itself was.
+func TestResumeSeveral(t *testing.T) {
+	h := newPair(t)
+	next, effects := h.successor(1, h.links)
+	if got := brief(effects); got != "quiet, answer" {
+		t.Errorf("at once: %s", got)
+	}
+	next.want("carp0", Backup)
+	next.want("carp1", Master)
+	k := h.kept[vhidOf{"carp1", 2}]
+	if k.Carp = "carp9"; next.e.Fits(&k, h.links) {
+		t.Error("a carp that is not there can go on")
+	}
+}
+
+// A link that was lost before is no news, one that was lost without an engine is. Either way the host is demoted, and its masters say so from the
+// first advert on.
+func TestResumeLostLink(t *testing.T) {
+	lose := func(h *host) []config.Link {
+		links := slices.Clone(h.links)
+		links[0].Running = false
+		return links
+	}
+	check := func(h *host, told bool) {
+		t.Helper()
+		next, effects := h.successor(second, lose(h))
+		if got := brief(effects); got != "quiet, answer, advert 1/0/1" {
+			t.Errorf("told %t: %s", told, got)
+		}
+		if got := next.e.GroupDemotion("carp"); got != 1 {
+			t.Errorf("told %t: demoted by %d", told, got)
+		}
+		next.want("carp0", Init)
+		if got := slices.Contains(next.log, "carp: carp0 demoted group carp by 1 to 1 (carpdev)"); got != told {
+			t.Errorf("told is %t, want %t: %q", got, told, next.log)
+		}
+	}
+	check(newPair(t), true)
+	h := newPair(t)
+	h.setLinks(lose(h)...)
+	check(h, false)
+}
+
+// A master that was away for too long waits as a backup does that has just begun, and nothing is kept of what it was.
+func TestResumeSlept(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	h.hear(peer{base: 2}) // a rival
+	next, _ := h.successor(10*second, h.links)
+	next.want("carp0", Backup)
+	if got := next.e.Deadline() - next.now; got != 3*second {
+		t.Errorf("it waits for %v", got)
+	}
+	if k := next.kept[vhidOf{"carp0", 1}]; k.State != Backup || k.Rival || k.BowOuts != [families]uint64{} {
+		t.Errorf("kept: %+v", k)
+	}
+}
+
+// What a new master has still to announce the next engine announces, at the same advert.
+func TestResumeAnnounces(t *testing.T) {
+	h := newBackup(t, "advbase 1")
+	h.wait(3 * second)
+	h.want("carp0", Master)
+	next, _ := h.successor(1, h.links)
+	if got := brief(next.wait(1500 * second / 1000)); got != "advert 1/0/0" {
+		t.Errorf("then: %s", got)
+	}
+	if got := brief(next.wait(second)); got != "advert 1/0/0, announce [192.168.1.10]" {
+		t.Errorf("at last: %s", got)
+	}
+}
+
+// A backup that could not send goes on trying.
+func TestResumeFailingBackup(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	for range sendErrorLimit {
+		h.step(&Sent{Clock: h.clock(), Carp: "carp0", Errno: config.EIO})
+	}
+	h.hear(peer{base: 1})
+	h.want("carp0", Backup)
+	next, effects := h.successor(1, h.links)
+	if !slices.ContainsFunc(effects, func(f Effect) bool { _, ok := f.(*Probe); return ok }) {
+		t.Errorf("no try at once: %v", effects)
+	}
+	for range sendErrorLimit {
+		next.step(&Sent{Clock: next.clock(), Carp: "carp0"})
+	}
+	if got := next.e.GroupDemotion("carp"); got != 0 {
+		t.Errorf("demoted by %d when it works again", got)
+	}
+}
+
+// A damaged deadline keeps a backup waiting for no longer than an advert would.
+func TestResumeBackupWaitsNoLonger(t *testing.T) {
+	h := newBackup(t, "advbase 1")
+	k := h.kept[vhidOf{"carp0", 1}]
+	k.Deadline = h.now + 1000*second
+	h.kept[vhidOf{"carp0", 1}] = k
+	next, _ := h.successor(1, h.links)
+	if got := next.e.Deadline() - next.now; got != 3*second {
+		t.Errorf("it waits for %v", got)
+	}
+}
+
+// Each step tells of what it has changed, once, and of nothing else.
+func TestChangesTellOnce(t *testing.T) {
+	h := newBackup(t, "advbase 1")
+	told := func() (n int) {
+		h.e.Changes(func(*Kept) { n++ })
+		return n
+	}
+	h.wait(3*second - 1)
+	h.now++
+	h.step(&Tick{h.clock()}) // MASTER, with an advert
+	if n := told(); n != 1 {
+		t.Errorf("told %d times of a new master", n)
+	}
+	h.now++
+	h.step(&Tick{h.clock()})
+	if n := told(); n != 0 {
+		t.Errorf("told %d times of nothing", n)
+	}
+}
