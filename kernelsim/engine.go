@@ -125,7 +125,8 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	}
 	l := loop.New(loop.Options{
 		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Memory: memory, Log: logs.log, Verbose: verbose,
-		Clock: engineClock(), Record: kept, Adopt: adopt, HandOver: leaves, Resumed: func() { say(saysResumed) },
+		Clock: engineClock(), Record: kept, Adopt: adopt, HandOver: leaves, Leaving: logs.flush,
+		Resumed: func() { say(saysResumed) },
 		Urgent: func(urgent bool) {
 			if urgent {
 				say(saysUrgent)
@@ -139,7 +140,8 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	err = l.Run(ctx, server, func() { say(saysServes) })
 	if err == nil && ctx.Err() == nil { // it has left
 		say(saysLeft) // what was to be written is
-		logs.close()
+		// Not for long: meanwhile this process's watchers would put its gate back for that of the next engine.
+		logs.closeWithin(leftPatience)
 		os.Exit(0) // without clearing up
 	}
 	return err

@@ -14,8 +14,11 @@ import (
 	"carp/libcarp/engine"
 )
 
-// closePatience is how long the last lines may take to be read.
-const closePatience = 200 * time.Millisecond
+// How long the last lines may take to be read: of a process, and of an engine in whose place another one works already.
+const (
+	closePatience = 200 * time.Millisecond
+	leftPatience  = 5 * time.Millisecond
+)
 
 // A logger writes lines without ever keeping the one who logs: when its reader is slow, lines are dropped and counted.
 type logger struct {
@@ -27,8 +30,9 @@ type logger struct {
 }
 
 type logLine struct {
-	level engine.Level
-	text  string
+	level   engine.Level
+	text    string
+	written chan struct{} // where it is not nil, there is no text: closed when all before it is written
 }
 
 // openLog logs as daemons do: where somebody looks at standard error, a terminal or systemd's journal, lines go there, else to syslogd, and where there
@@ -60,6 +64,10 @@ func newLogger(write func(engine.Level, string)) *logger {
 func (l *logger) work(write func(engine.Level, string)) {
 	defer close(l.done)
 	one := func(line logLine) {
+		if line.written != nil {
+			close(line.written)
+			return
+		}
 		write(line.level, line.text)
 		if n := l.dropped.Swap(0); n > 0 {
 			write(engine.Warning, fmt.Sprintf("kernelsim: %d messages dropped", n))
@@ -91,18 +99,34 @@ func (l *logger) debugf(format string, args ...any) {
 // log writes a message of the engine; what net.inet.carp.log holds back never comes here.
 func (l *logger) log(level engine.Level, text string) {
 	select {
-	case l.lines <- logLine{level, text}:
+	case l.lines <- logLine{level: level, text: text}:
 	default:
 		l.dropped.Add(1)
 	}
 }
 
+// flush waits until what was logged is written, where somebody reads it.
+func (l *logger) flush() {
+	late, written := time.After(closePatience), make(chan struct{})
+	select {
+	case l.lines <- logLine{written: written}:
+	case <-late:
+		return
+	}
+	select {
+	case <-written:
+	case <-late:
+	}
+}
+
 // close waits for a reader that reads, and not for one that has stopped.
-func (l *logger) close() {
+func (l *logger) close() { l.closeWithin(closePatience) }
+
+func (l *logger) closeWithin(patience time.Duration) {
 	close(l.ends)
 	select {
 	case <-l.done:
-	case <-time.After(closePatience):
+	case <-time.After(patience):
 	}
 }
 

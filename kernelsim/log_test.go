@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,38 @@ func TestLoggingAfterTheEnd(t *testing.T) {
 	l.printf("after")
 	if got := b.String(); got != "before\n" {
 		t.Errorf("written: %q", got)
+	}
+}
+
+// What was logged before a flush is written after it.
+func TestFlush(t *testing.T) {
+	var lines atomic.Int64
+	l := newLogger(func(engine.Level, string) { time.Sleep(time.Millisecond); lines.Add(1) })
+	defer l.close()
+	for range 20 {
+		l.printf("line")
+	}
+	l.flush()
+	if n := lines.Load(); n != 20 {
+		t.Errorf("%d lines of 20", n)
+	}
+}
+
+// A flush waits no longer for a reader that has stopped than the end does, whether there is room for more lines or not.
+func TestFlushUnread(t *testing.T) {
+	stop := make(chan struct{})
+	l := newLogger(func(engine.Level, string) { <-stop })
+	defer l.close()
+	defer close(stop)
+	for _, lines := range []int{1, 2000} {
+		for range lines {
+			l.printf("line")
+		}
+		at := time.Now()
+		l.flush()
+		if took := time.Since(at); took < closePatience || took > closePatience+2*time.Second {
+			t.Errorf("%d lines more: it takes %v", lines, took)
+		}
 	}
 }
 

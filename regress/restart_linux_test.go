@@ -400,6 +400,54 @@ func TestBadProgram(t *testing.T) {
 	}
 }
 
+// Where nobody reads the log any more, a new program takes over all the same. The old engine, which would wait until its last lines are read, works against it no longer.
+func TestExchangeWithoutReader(t *testing.T) {
+	l := newLab(t)
+	client := l.machine("client")
+	a, b := l.machine("a"), l.host("b")
+	fifo := filepath.Join(l.dir, "unread")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unread, err := syscall.Open(fifo, syscall.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(unread)
+	for err == nil {
+		_, err = syscall.Write(unread, make([]byte, 4096))
+	}
+	log := a.log
+	a.log = fifo
+	a.start()
+	a.log = log
+	t.Cleanup(a.crash)
+	a.serves()
+	a.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+	a.becomes("master", 5*time.Second)
+	b.must("ifconfig-carp carp0 vhid 1 " + fast + " 192.168.1.10")
+	b.becomes("backup", 5*time.Second)
+	for range 2 {
+		engine := a.engine()
+		p := startPinging(t, client, "192.168.1.10", 300)
+		a.sim.Process.Signal(syscall.SIGHUP)
+		l.within(10*time.Second, "a new engine is alone", func() bool {
+			engines := childrenOf(a.sim.Process.Pid)
+			return len(engines) == 1 && engines[0] != engine
+		})
+		if n := p.lost(t); n != 0 {
+			t.Errorf("%d pings lost", n)
+		}
+		time.Sleep(time.Second) // the next SIGHUP is heard
+	}
+	if s := a.status("carp0"); s != "master" {
+		t.Errorf("it is %s", s)
+	}
+	if n := strings.Count(b.readLog(), "transition"); n != 0 {
+		t.Errorf("transitions of the other: %s", b.readLog())
+	}
+}
+
 // Commands wait through an exchange of programs: none fails, and none is lost.
 func TestCommandsDuringExchange(t *testing.T) {
 	t.Parallel()

@@ -33,9 +33,11 @@ type Options struct {
 	Resumed func()
 	// HandOver, when it is closed, lets Run return with everything as it is, for another engine to go on.
 	HandOver <-chan struct{}
-	Log      func(level engine.Level, text string)
-	Urgent   func(bool) // told when the loop must not wait for other processes, and when it may again; must not wait; may be nil
-	Verbose  bool       // the engine logs everything
+	// Leaving is called then, by another goroutine, while the adverts go on; Run returns some time after it has. It may be nil.
+	Leaving func()
+	Log     func(level engine.Level, text string)
+	Urgent  func(bool) // told when the loop must not wait for other processes, and when it may again; must not wait; may be nil
+	Verbose bool       // the engine logs everything
 }
 
 // A Loop runs one engine.

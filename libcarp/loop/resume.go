@@ -178,6 +178,9 @@ func (l *Loop) keepUntil(carp string, until engine.Instant) {
 func (l *Loop) leave() {
 	go func() {
 		l.server.Close()
+		if l.Leaving != nil {
+			l.Leaving()
+		}
 		l.post(func() {
 			l.leaving = true
 			if l.current == nil {

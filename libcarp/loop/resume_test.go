@@ -114,6 +114,34 @@ func withoutSends(calls []string) []string {
 	return slices.DeleteFunc(slices.Clone(calls), func(s string) bool { return strings.HasPrefix(s, "send ") })
 }
 
+// However long Leaving takes, the adverts go on meanwhile.
+func TestHandOverWaitsForLeaving(t *testing.T) {
+	handOver, leaving, goOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	b := startWith(t, statedir.Dir(t.TempDir()), nil, Options{Record: newRecord(t), HandOver: handOver, Leaving: func() { close(leaving); <-goOn }})
+	b.must(slowCarp)
+	b.eventually("master", func() bool { return b.status().Link() == "master" })
+	adverts := func() (n int) {
+		for _, call := range b.host.did() {
+			if call == "send 0/100/0" {
+				n++
+			}
+		}
+		return n
+	}
+	left := make(chan struct{})
+	go func() { b.leave(handOver); close(left) }()
+	<-leaving
+	before := adverts()
+	b.eventually("two adverts more", func() bool { return adverts() >= before+2 })
+	select {
+	case <-left:
+		t.Error("it did not wait")
+	default:
+	}
+	close(goOn)
+	<-left
+}
+
 // A request that is being carried out is finished first.
 func TestHandOverFinishesRequests(t *testing.T) {
 	handOver := make(chan struct{})
