@@ -165,6 +165,9 @@ func (s *Server) answer(c *net.UnixConn, uid int, text string) ([]byte, Reply) {
 // hold gives a holder of a group's demotion what it asks for, as long as the client stays; a line "held" tells him that it is in force. When the engine
 // ends first, he asks the next one, which keeps it for him that long.
 func (s *Server) hold(c *net.UnixConn, uid int, r *request) Reply {
+	if uid != 0 { // before the claim: for a moment that keeps root out, and ends the wait for the client of an engine before
+		return s.handler.Change(Request{Change: r.change, Check: true})
+	}
 	t := tie{r.change.Name, r.change.Clauses[0].Text}
 	if err := s.claim(t, r.again); err != nil {
 		return Reply{Err: err}
@@ -172,7 +175,7 @@ func (s *Server) hold(c *net.UnixConn, uid int, r *request) Reply {
 	defer s.disclaim(t)
 	change := r.change
 	change.Clauses = append(change.Clauses, config.Clause{Word: config.Tied, Text: t.holder})
-	if reply := s.handler.Change(Request{Change: change, Root: uid == 0}); reply.Err != nil {
+	if reply := s.handler.Change(Request{Change: change, Root: true}); reply.Err != nil {
 		return reply
 	}
 	c.SetWriteDeadline(time.Now().Add(clientPatience))

@@ -2,6 +2,7 @@ package statedir
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -109,4 +110,61 @@ func TestTied(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	holds(t, d, "claimed", 5)
 	holds(t, d, "set", 7)
+}
+
+// Another user claims nothing, however he asks: the name stays free for root, and what an engine before has tied is still taken away.
+func TestHoldOfAnotherUser(t *testing.T) {
+	set(t, &tiedPatience, time.Second)
+	d := newDir(t)
+	uids, l := startAs(t, d)
+	l.publish()
+	ask := func(uid int, again bool) error {
+		h := &Hold{dir: d, request: holdRequest("carp", "tied", 5)}
+		h.request.again = again
+		uids <- uid
+		_, err := h.ask(time.Now().Add(5 * time.Second))
+		return err
+	}
+	change := config.Change{Kind: config.ForGroup, Name: "carp", Clauses: []config.Clause{
+		{Word: config.Holder, Text: "tied", N: 5}, {Word: config.Tied, Text: "tied"},
+	}}
+	if r := l.Change(Request{Change: change, Root: true}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	l.server.Tied("carp", "tied")
+	at := time.Now()
+	refused(t, ask(1000, true), config.EPERM)
+	refused(t, ask(1000, false), config.EPERM)
+	if waited := time.Since(at); waited > tiedPatience/2 {
+		t.Errorf("another user waits %v for a name", waited)
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		l.mu.Lock()
+		left := l.machine.Groups["carp"].Holders["tied"]
+		l.mu.Unlock()
+		if left == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("another user keeps what was tied")
+		}
+	}
+
+	entered, goOn := make(chan struct{}), make(chan struct{})
+	l.before = sync.OnceFunc(func() { close(entered); <-goOn })
+	other := make(chan error, 1)
+	go func() { other <- ask(1000, false) }()
+	<-entered // he is being refused
+	root := make(chan error, 1)
+	go func() { root <- ask(0, false) }()
+	select {
+	case err := <-root:
+		t.Errorf("root, while another user is refused: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(goOn)
+	refused(t, <-other, config.EPERM)
+	if err := <-root; err != nil {
+		t.Error(err)
+	}
 }

@@ -180,13 +180,13 @@ func TestTwoHundredClients(t *testing.T) {
 }
 
 // startAs is start with users that the test chooses: each connection is that of the next one in the channel.
-func startAs(t *testing.T, d Dir) (uids chan int) {
+func startAs(t *testing.T, d Dir) (uids chan int, l *tinyLoop) {
 	t.Helper()
 	held, err := Acquire(d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &tinyLoop{dir: d, machine: config.NewMachine()}
+	l = &tinyLoop{dir: d, machine: config.NewMachine()}
 	l.server = NewServer(held.Listener, l)
 	uids = make(chan int, 1)
 	l.server.peer = func(*net.UnixConn) (int, error) { return <-uids, nil }
@@ -196,12 +196,12 @@ func startAs(t *testing.T, d Dir) (uids chan int) {
 		l.server.Close()
 		held.Close()
 	})
-	return uids
+	return uids, l
 }
 
 func TestLimits(t *testing.T) {
 	d := newDir(t)
-	uids := startAs(t, d)
+	uids, _ := startAs(t, d)
 	connect := func(uid int) net.Conn {
 		uids <- uid
 		return dial(t, d)
@@ -246,7 +246,7 @@ func TestLimits(t *testing.T) {
 
 func TestOnlyRootSets(t *testing.T) {
 	d := newDir(t)
-	uids := startAs(t, d)
+	uids, _ := startAs(t, d)
 	for _, c := range []struct {
 		name  string
 		lines []string
