@@ -270,9 +270,8 @@ func (s *supervisor) execute(program string) {
 	if len(s.terms) > 0 {
 		return
 	}
-	s.logs.close()
+	s.logs.flush() // not closed: others log meanwhile, and have to be heard where this fails
 	err := syscall.Exec(program, os.Args, append(os.Environ(), envHeld+"="+heirloom))
-	s.logs = openLog(os.Stderr, s.toStderr)
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
 	}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"carp/libcarp/statedir"
+)
+
+// A noParting is one that is never needed.
+type noParting struct{ file *os.File }
+
+func (noParting) Send(int, []byte) error { return nil }
+func (noParting) SetDown(string) error   { return nil }
+func (p noParting) Fd() int              { return int(p.file.Fd()) }
+func (noParting) Close() error           { return nil }
+
+// heldFor returns a supervisor that holds files, none of them what it ought to be: enough to execute a program that does not exist.
+func heldFor(t *testing.T, logs *logger) *supervisor {
+	file := func() *os.File {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	return &supervisor{
+		logs: logs, held: &statedir.Held{Lock: file()}, ctl: file(), record: file(), kept: file(), parting: noParting{file()},
+		current: &engineProcess{process: &os.Process{Pid: os.Getpid()}, alive: file(), ready: file()},
+	}
+}
+
+// Where the new program cannot be executed the log goes on, also for who took hold of it before, as one does who waits for a dead engine.
+func TestLogOutlivesAFailedExecution(t *testing.T) {
+	var b bytes.Buffer
+	logs := newLogger(linesTo(&b))
+	program := filepath.Join(t.TempDir(), "none")
+	heldFor(t, logs).execute(program)
+	logs.printf("after")
+	logs.close()
+	if want := "kernelsim: failed to execute " + program + ": no such file or directory\nafter\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("logged %q, want %q", b.String(), want)
+	}
+}
