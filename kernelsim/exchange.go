@@ -272,6 +272,7 @@ func (s *supervisor) execute(program string) {
 	}
 	s.logs.flush() // not closed: others log meanwhile, and have to be heard where this fails
 	err := syscall.Exec(program, os.Args, append(os.Environ(), envHeld+"="+heirloom))
+	signal.Notify(s.hups, syscall.SIGHUP)
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
 	}

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"carp/libcarp/statedir"
 )
@@ -20,6 +23,7 @@ func (noParting) Close() error           { return nil }
 
 // heldFor returns a supervisor that holds files, none of them what it ought to be: enough to execute a program that does not exist.
 func heldFor(t *testing.T, logs *logger) *supervisor {
+	t.Cleanup(func() { signal.Reset(syscall.SIGHUP) })
 	file := func() *os.File {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
@@ -29,7 +33,7 @@ func heldFor(t *testing.T, logs *logger) *supervisor {
 		return f
 	}
 	return &supervisor{
-		logs: logs, held: &statedir.Held{Lock: file()}, ctl: file(), record: file(), kept: file(), parting: noParting{file()},
+		hups: make(chan os.Signal, 1), logs: logs, held: &statedir.Held{Lock: file()}, ctl: file(), record: file(), kept: file(), parting: noParting{file()},
 		current: &engineProcess{process: &os.Process{Pid: os.Getpid()}, alive: file(), ready: file()},
 	}
 }
@@ -44,5 +48,21 @@ func TestLogOutlivesAFailedExecution(t *testing.T) {
 	logs.close()
 	if want := "kernelsim: failed to execute " + program + ": no such file or directory\nafter\n"; !strings.HasSuffix(b.String(), want) {
 		t.Errorf("logged %q, want %q", b.String(), want)
+	}
+}
+
+// Where the new program cannot be executed, the next SIGHUP is heard: it may be there again by then.
+func TestHangupAfterAFailedExecution(t *testing.T) {
+	logs := newLogger(linesTo(&bytes.Buffer{}))
+	defer logs.close()
+	s := heldFor(t, logs)
+	s.execute(filepath.Join(t.TempDir(), "none"))
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.hups:
+	case <-time.After(5 * time.Second):
+		t.Error("SIGHUP is not heard any more")
 	}
 }
