@@ -32,6 +32,9 @@ var quiet = 60 * time.Second // a variable, so that tests can wait less
 // goesWithin is how long an engine that was told to go may take, besides its pause, until it serves.
 const goesWithin = 10 * time.Second
 
+// sayEvery is how often at most it is said that no engine can be started; it is tried each pauseMin.
+const sayEvery = time.Minute
+
 // slack is by how much a lease has to have run out before its master is given up: the engine that could still take it looks at the same clock.
 const slack = 2 * time.Millisecond
 
@@ -68,6 +71,7 @@ type supervisor struct {
 
 	started bool           // an engine has served
 	died    engine.Instant // when the last one did; 0: none has
+	said    engine.Instant // when it was said last that none can be started; 0: never
 	pause   time.Duration
 	watch   watch
 
@@ -381,7 +385,10 @@ func (s *supervisor) startAgain() {
 	var err error
 	if s.current, err = s.start(self(), s.cell); err != nil {
 		s.current = nil
-		s.logs.printf("kernelsim: failed to start the engine: %v; trying again", err)
+		if at := now(); s.said == 0 || at-s.said >= engine.Instant(sayEvery) {
+			s.said = at
+			s.logs.printf("kernelsim: failed to start the engine: %v; trying again", err)
+		}
 		s.again.Reset(pauseMin)
 	}
 }

@@ -256,6 +256,37 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// While no engine can be started, for want of descriptors, the other host takes over, the log is not flooded, and once there are some again one serves.
+func TestNoEngineCanStart(t *testing.T) {
+	d := newDuel(t, fast, time.Second*25/256)
+	a := d.a
+	pid, before := a.sim.Process.Pid, unix.Rlimit{}
+	err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before)
+	if err == nil {
+		err = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: before.Max}, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, from := a.engine(), d.c.count()
+	if err := syscall.Kill(engine, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	d.b.becomes("master", 5*time.Second)
+	time.Sleep(2 * time.Second)
+	if most := d.withoutLease(from, a); most > stray() {
+		t.Errorf("an answer %v after the lease", most)
+	}
+	if n := strings.Count(a.readLog(), "failed to start the engine"); n != 1 {
+		t.Errorf("said %d times that no engine can be started:\n%s", n, a.readLog())
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil); err != nil {
+		t.Fatal(err)
+	}
+	a.serves()
+	d.settle()
+}
+
 // Killed while it becomes master or backup, a host answers for no longer than its lease, and its next start takes over what it has left.
 func TestKilledInTransition(t *testing.T) {
 	d := newDuel(t, fast, time.Second*25/256)
