@@ -25,10 +25,10 @@ const statsSize = 16 * 8
 // The present value is written to the beginning of old, and its size returned. A nil old asks for the size alone. With a new that is not nil the
 // variable is set to it; old gets the value before.
 //
-// The errors are *config.Error, with numbers of sysctl(3): EPERM for who is not root, and for setting stats; ENOENT for any other MIB (OpenBSD says
-// ENOPROTOOPT of a fourth number that it does not know, FreeBSD ENOENT); ENOMEM for an old that is too small, which is left alone then, and so is the
-// variable; EINVAL for a new of another size than 4 bytes, and for a MIB of less than 2 numbers or more than 12. While kernelsim does not run, what is
-// stored is shown and set.
+// The errors are *config.Error, with numbers of sysctl(3): EPERM for who is not root, and for setting stats; EISDIR for {4, 2} and {4, 2, 112}, which
+// end too soon; ENOTDIR for a MIB that goes on behind the fourth number; ENOENT for any other (OpenBSD says ENOPROTOOPT of a number that it does not
+// know, FreeBSD ENOENT); ENOMEM for an old that is too small, which is left alone then, and so is the variable; EINVAL for a new of another size than
+// 4 bytes, and for a MIB of less than 2 numbers or more than 12. While kernelsim does not run, what is stored is shown and set.
 func (c *Conn) SysctlMIB(mib []int, old, new []byte) (size int, err error) {
 	if len(mib) < 2 || len(mib) > 12 { // CTL_MAXNAME
 		return 0, &config.Error{Errno: config.EINVAL}
@@ -38,8 +38,14 @@ func (c *Conn) SysctlMIB(mib []int, old, new []byte) (size int, err error) {
 			return 0, err
 		}
 	}
-	if len(mib) != 4 || !slices.Equal(mib[:3], []int{ctlNet, pfInet, ipprotoCarp}) {
+	branch := []int{ctlNet, pfInet, ipprotoCarp}
+	switch n := min(len(mib), len(branch)); {
+	case !slices.Equal(mib[:n], branch[:n]):
 		return 0, &config.Error{Errno: config.ENOENT}
+	case len(mib) < 4: // uipc_domain.c: net_sysctl
+		return 0, &config.Error{Errno: config.EISDIR}
+	case len(mib) > 4: // ip_carp.c: carp_sysctl
+		return 0, &config.Error{Errno: config.ENOTDIR}
 	}
 	if mib[3] == carpctlStat {
 		return c.statsMIB(old, new)

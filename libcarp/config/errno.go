@@ -17,6 +17,8 @@ const (
 	EBUSY         Errno = 16
 	EEXIST        Errno = 17
 	ENODEV        Errno = 19
+	ENOTDIR       Errno = 20
+	EISDIR        Errno = 21
 	EINVAL        Errno = 22
 	ENOTTY        Errno = 25
 	ENOSPC        Errno = 28
@@ -43,6 +45,8 @@ var errnoTexts = map[Errno]string{
 	EBUSY:         "Device busy",
 	EEXIST:        "File exists",
 	ENODEV:        "Operation not supported by device",
+	ENOTDIR:       "Not a directory",
+	EISDIR:        "Is a directory",
 	EINVAL:        "Invalid argument",
 	ENOTTY:        "Inappropriate ioctl for device",
 	ENOSPC:        "No space left on device",
