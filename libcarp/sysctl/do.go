@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 
@@ -151,7 +152,7 @@ func (p *program) setTranslated(v variable, value string) (old string, ok bool, 
 		err = config.EPERM
 	case value == "" || !v.accepts(value):
 		err = config.EINVAL
-	case !p.dry && old != value:
+	case !p.dry && (old != value || os.Geteuid() != 0): // who may not set it is told so, also where nothing would change
 		err = v.put(value)
 	}
 	if err != nil {
