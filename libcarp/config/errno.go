@@ -14,6 +14,7 @@ const (
 	EIO           Errno = 5
 	ENXIO         Errno = 6
 	ENOMEM        Errno = 12
+	EACCES        Errno = 13
 	EBUSY         Errno = 16
 	EEXIST        Errno = 17
 	ENODEV        Errno = 19
@@ -42,6 +43,7 @@ var errnoTexts = map[Errno]string{
 	EIO:           "Input/output error",
 	ENXIO:         "Device not configured",
 	ENOMEM:        "Cannot allocate memory",
+	EACCES:        "Permission denied",
 	EBUSY:         "Device busy",
 	EEXIST:        "File exists",
 	ENODEV:        "Operation not supported by device",

@@ -23,6 +23,8 @@ var errnos = map[syscall.Errno]config.Errno{
 	unix.EBUSY:           config.EBUSY,
 	unix.EEXIST:          config.EEXIST,
 	unix.ENODEV:          config.ENODEV,
+	unix.ENOTDIR:         config.ENOTDIR,
+	unix.EISDIR:          config.EISDIR,
 	unix.EINVAL:          config.EINVAL,
 	unix.ENOTTY:          config.ENOTTY,
 	unix.ENOSPC:          config.ENOSPC,

@@ -7,7 +7,8 @@ type options struct {
 	all    bool   // -a, -A: list, and do not look at what follows
 	bare   bool   // -n: values without names
 	quiet  bool   // -q: nothing about what is set
-	file   string // -f: names and values to be read first
+	read   bool   // -f: names and values are to be read first
+	file   string // from this file
 	json   bool   // -j: ours
 	ignore bool   // -e: nothing about names that are unknown
 	names  bool   // -N: names without values
@@ -74,7 +75,7 @@ func parseOptions(args []string) (options, error) {
 					}
 					word += args[0]
 				}
-				o.file, word = word[1:], word[:1]
+				o.read, o.file, word = true, word[1:], word[:1]
 			case strings.IndexByte(whole, letter) >= 0:
 				return o, unknownOption{word[:1], true}
 			case !o.take(letter):

@@ -86,10 +86,10 @@ func (p *program) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if p.all || len(p.words) == 0 && p.file == "" {
+	if p.all || len(p.words) == 0 && !p.read {
 		return p.listAll()
 	}
-	if p.file != "" {
+	if p.read {
 		if err := p.readFile(); err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (p *program) isWhollyTheirs(args []string, err error) bool {
 	if errors.As(err, &u) {
 		return u.whole || !p.namesOurs(args)
 	}
-	return err == nil && len(p.words) > 0 && p.file == "" && !p.all && !p.json && !p.namesOurs(args)
+	return err == nil && len(p.words) > 0 && !p.read && !p.all && !p.json && !p.namesOurs(args)
 }
 
 // nobody stands in for a system without a command of its own.
@@ -202,7 +202,10 @@ func (p *program) listAll() error {
 // may have blanks around the equal sign and in the value, as they may in its own files.
 func (p *program) readFile() error {
 	data, err := os.ReadFile(p.file)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission): // of a file, which an ioctl calls EPERM
+		return fmt.Errorf("fopen: %w", config.EACCES)
+	case err != nil:
 		return fmt.Errorf("fopen: %w", statedir.ErrnoOf(err))
 	}
 	for _, line := range strings.Split(string(data), "\n") {
