@@ -18,7 +18,8 @@ import (
 // engineCaps are the capabilities of an engine process: links, addresses and sysctls, packet sockets, and the gate.
 const engineCaps = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_BPF
 
-// supervisorCaps are those of the supervisor: what it hands down, the right to take the rest from the bounding set, and to set another process's priority.
+// supervisorCaps are those of the supervisor: what it hands down, the right to take the rest from the bounding set, and to set another
+// process's priority.
 const supervisorCaps = engineCaps | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_SYS_NICE
 
 // What Landlock lets an engine process do with files (landlock(7)); all else that the kernel can forbid is forbidden.
@@ -157,7 +158,8 @@ func allowFile(ruleset int, f *os.File, access uint64) error {
 	return nil
 }
 
-// start starts a command in the cell. A thread is locked in and becomes the command's parent, so that all threads of the command are, from the first on.
+// start starts a command in the cell. A thread is locked in and becomes the command's parent, so that all threads of the command are, from the
+// first on.
 func (c *cell) start(cmd *exec.Cmd) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0) // as exec would, on that thread
 	if err != nil {
@@ -279,7 +281,8 @@ func dropCaps(wanted uint64, of reach) error {
 	if errno := of.capset(&hdr, &caps[0]); errno != 0 {
 		return errno
 	}
-	// For a user other than root, who would lose them when he executes a program. Where it is not allowed, or the kernel knows no such thing, root goes on.
+	// For a user other than root, who would lose them when he executes a program. Where it is not allowed, or the kernel knows no such thing, root
+	// goes on.
 	for n := uintptr(0); n < 64; n++ {
 		if caps[n/32].Permitted&(1<<(n%32)) != 0 {
 			of.prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, n)

@@ -9,8 +9,8 @@ import (
 	"carp/libcarp/statedir"
 )
 
-// clearAll takes away what a kernelsim has left that was killed with its engine: links, gate and settings of carpdevs. What is configured stays, and shows as
-// INIT. It fails when one runs.
+// clearAll takes away what a kernelsim has left that was killed with its engine: links, gate and settings of carpdevs. What is configured stays,
+// and shows as INIT. It fails when one runs.
 func clearAll(dir statedir.Dir, verbose bool) (err error) {
 	held, err := statedir.Acquire(dir)
 	if err != nil {

@@ -38,8 +38,8 @@ func runEngine(args []string) int {
 	return 0
 }
 
-// serve makes itself ready and waits to be told to go. Then it goes on with what an engine before it has kept; where there is nothing, it silences what that has left,
-// and pauses. It runs the loop until SIGTERM, until the supervisor is gone, or until another engine takes over.
+// serve makes itself ready, waits to be told to go, opens what it works with, and runs the loop until SIGTERM, until the supervisor is gone, or
+// until another engine takes over.
 func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logger) error {
 	if err := confine(); err != nil {
 		return err
@@ -76,65 +76,26 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 		stop()
 	}()
 	say(saysPrepared)
-	select {
-	case <-goes:
-	case <-ctx.Done():
-		select { // who ends before it has begun leaves what another one has left
-		case <-goes:
-		case <-time.After(time.Second):
-			return nil
-		}
+	if !isToGo(ctx, goes) {
+		return nil
 	}
 
-	resumes := len(kept.Orphans()) > 0
-	machine, err := dir.LoadMachine()
-	if err != nil {
-		logs.printf("kernelsim: %v", err) // what could be read counts
-	}
-	h, adopt, err := openHost(dir, os.NewFile(fdRecord, "record"), machine, gate, debug, logs.printf)
+	options, err := open(ctx, dir, pause, kept, gate, debug, logs)
 	if err != nil {
 		return err
 	}
-	if !resumes {
-		if err := adopt(); err != nil {
-			h.Close()
-			return err
+	defer options.Store.Close()
+	options.Log, options.Verbose = logs.log, verbose
+	options.HandOver, options.Leaving = leaves, logs.flush
+	options.Resumed = func() { say(saysResumed) }
+	options.Urgent = func(urgent bool) {
+		if urgent {
+			say(saysUrgent)
+		} else {
+			say(saysCalm)
 		}
-		adopt = nil
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
 	}
-	store, err := statedir.OpenStore(dir, machine, logs.printf)
-	if err != nil {
-		h.Close()
-		return err
-	}
-	defer store.Close()
-	var memory func(string, uint8) *engine.Memory
-	if kept, err := statedir.OpenMemory(dir); err != nil {
-		logs.printf("kernelsim: %v", err) // what is refused is known as long as this engine lives
-	} else {
-		memory = loop.MemoryIn(kept, logs.printf)
-	}
-	var seed [32]byte
-	if _, err := crand.Read(seed[:]); err != nil {
-		h.Close()
-		return fmt.Errorf("failed to read random bytes: %w", err)
-	}
-	l := loop.New(loop.Options{
-		Machine: machine, Host: h, Store: store, Random: rand.NewChaCha8(seed), Memory: memory, Log: logs.log, Verbose: verbose,
-		Clock: engineClock(), Record: kept, Adopt: adopt, HandOver: leaves, Leaving: logs.flush,
-		Resumed: func() { say(saysResumed) },
-		Urgent: func(urgent bool) {
-			if urgent {
-				say(saysUrgent)
-			} else {
-				say(saysCalm)
-			}
-		},
-	})
+	l := loop.New(options)
 	server := statedir.NewServer(held.Listener, l)
 	defer server.Close()
 	err = l.Run(ctx, server, func() { say(saysServes) })
@@ -145,6 +106,66 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 		os.Exit(0) // without clearing up
 	}
 	return err
+}
+
+// isToGo waits until an engine is told to go, and reports whether it was. One that has to end before leaves what another one has left, unless it
+// is told within a second.
+func isToGo(ctx context.Context, goes <-chan struct{}) bool {
+	select {
+	case <-goes:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-goes:
+		return true
+	case <-time.After(time.Second):
+		return false
+	}
+}
+
+// open returns what the loop works with. Where there is something to go on with, it is adopted later, by the loop; where there is nothing, what an
+// engine before has left is silenced here, and a pause follows. The loop closes the host, the caller the store.
+func open(
+	ctx context.Context, dir statedir.Dir, pause time.Duration, kept *record.Record, gate bool, debug func(string, ...any), logs *logger,
+) (o loop.Options, err error) {
+	var seed [32]byte
+	if _, err := crand.Read(seed[:]); err != nil {
+		return o, fmt.Errorf("failed to read random bytes: %w", err)
+	}
+	o = loop.Options{Record: kept, Clock: engineClock(), Random: rand.NewChaCha8(seed)}
+	resumes := len(kept.Orphans()) > 0
+	if o.Machine, err = dir.LoadMachine(); err != nil {
+		logs.printf("kernelsim: %v", err) // what could be read counts
+	}
+	if o.Host, o.Adopt, err = openHost(dir, os.NewFile(fdRecord, "record"), o.Machine, gate, debug, logs.printf); err != nil {
+		return o, err
+	}
+	defer func() {
+		if err != nil {
+			o.Host.Close()
+		}
+	}()
+	if !resumes {
+		if err := o.Adopt(); err != nil {
+			return o, err
+		}
+		o.Adopt = nil
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	if o.Store, err = statedir.OpenStore(dir, o.Machine, logs.printf); err != nil {
+		return o, err
+	}
+	memory, unread := statedir.OpenMemory(dir)
+	if unread != nil {
+		logs.printf("kernelsim: %v", unread) // what is refused is known as long as this engine lives
+		return o, nil
+	}
+	o.Memory = loop.MemoryIn(memory, logs.printf)
+	return o, nil
 }
 
 // obey closes the channel of what it is told, until the supervisor is gone.

@@ -18,19 +18,34 @@ import (
 	"carp/libcarp/statedir"
 )
 
-// An exchange is how a new program takes over from this one, on SIGHUP. The supervisor starts the new engine beside the old one, and when it is ready another one of the old program, the
-// spare. Then the old one leaves everything as it is, and the new one goes on with it, as after a death. If it dies, hangs or lets a lease run low in its first moments, it is killed, and the spare
-// goes on instead, before a lease has run out. Else the spare is sent away, and the supervisor executes the new program in its own place.
+// An exchange is how a new program takes over from this one, on SIGHUP. A is the engine that serves, B that of the new program, and C the spare:
+// another one of the old program, which goes on if B does not do well.
+//
+//	   current     next        spare       old   until                      otherwise
+//	0  A serves                                  SIGHUP
+//	1  A serves    B starts                      B is prepared              B dies, or 5 s pass: B goes; 0
+//	2  A serves    B prepared  C starts          C is prepared              B or C dies, or 5 s pass: both go; 0
+//	3  A leaves    B prepared  C prepared        A has left                 5 s pass, or A dies: B goes on, as after a death; 4
+//	4  B goes on               C prepared  A     B has served for 1 s       B dies, hangs or lets a lease run low: it is killed,
+//	                                             (C goes)                   and C goes on in its place; 0, with C as A
+//	5  B serves                                  A and C are reaped         B dies: as any engine does
+//	6  the supervisor executes the new program in its own place, or, where that fails, stays what it is; 0, with B as A
+//
+// When B dies in 3, C goes on once A has left; when C dies in 3, B goes on without a trial. When A dies in 1 or 2, B goes on if it is prepared,
+// else another one of the old program. An engine that goes on takes over what the one before has left: the leases do not run out, and nobody
+// bows out. Where one does run out first, the supervisor bows out for its carp (giveUp).
+//
+// A SIGHUP on the way is remembered (wanted), and begins another exchange when this one is over. A SIGTERM waits until the current engine is
+// prepared and not about to leave: then B and C are killed unless they are current, and the current engine bows out, as it always does.
 
 // exchangeWithin is how long a new engine may take to make itself ready, and then an old one to leave.
 const exchangeWithin = 5 * time.Second
 
-// provesFor is how long a new engine has to do well, once it serves, until the spare is sent away. proofEvery is how often at least it is looked at, and reserveMax what is left of the
-// longest leases when it has to renew them: the spare needs some hundredths of a second.
+// How a new engine in charge proves itself.
 const (
-	provesFor  = time.Second
-	proofEvery = 100 * time.Millisecond
-	reserveMax = 200 * time.Millisecond
+	provesFor  = time.Second            // it has to do well for so long, once it serves, until the spare is sent away
+	proofEvery = 100 * time.Millisecond // it is looked at so often at least
+	reserveMax = 200 * time.Millisecond // it has to renew the longest leases before only this is left: the spare needs some hundredths of a second
 )
 
 // exchange begins one, or remembers that one is wanted, where another is under way or no engine serves yet.
@@ -225,8 +240,8 @@ func (s *supervisor) losePatience() {
 	s.noExchange(fmt.Sprintf("%s within %v", why, exchangeWithin))
 }
 
-// programOf returns the path that a process with that argv[0] was started with: that of a new program, once one is installed there. Where argv[0] is no such path, it is that of
-// the file that runs.
+// programOf returns the path that a process with that argv[0] was started with: that of a new program, once one is installed there. Where
+// argv[0] is no such path, it is that of the file that runs.
 func programOf(argv0 string) (string, error) {
 	path, err := exec.LookPath(argv0)
 	if err != nil {
@@ -240,7 +255,10 @@ const envHeld = "KERNELSIM_HELD"
 
 // execute executes the program in the place of this one. Where that fails this one goes on, with an engine of the new program.
 func (s *supervisor) execute(program string) {
-	fds := []int{int(s.held.Lock.Fd()), int(s.ctl.Fd()), int(s.record.Fd()), int(s.kept.Fd()), s.parting.Fd(), int(s.current.alive.Fd()), int(s.current.ready.Fd())}
+	fds := []int{ // in the order in which inherit has them
+		int(s.held.Lock.Fd()), int(s.ctl.Fd()), int(s.record.Fd()), int(s.kept.Fd()), s.parting.Fd(),
+		int(s.current.alive.Fd()), int(s.current.ready.Fd()),
+	}
 	if s.gate != nil {
 		files, err := s.gate.Files()
 		if err != nil {
@@ -264,8 +282,8 @@ func (s *supervisor) execute(program string) {
 		}
 		heirloom += " " + strconv.Itoa(fd)
 	}
-	// A SIGHUP that comes before the new program listens must not end it. A SIGTERM may: then the engine, seeing nobody above it, bows out and clears up. One that
-	// came before would be forgotten.
+	// A SIGHUP that comes before the new program listens must not end it. A SIGTERM may: then the engine, seeing nobody above it, bows out and
+	// clears up. One that came before would be forgotten.
 	signal.Ignore(syscall.SIGHUP)
 	if len(s.terms) > 0 {
 		return

@@ -33,7 +33,8 @@ func heldFor(t *testing.T, logs *logger) *supervisor {
 		return f
 	}
 	return &supervisor{
-		hups: make(chan os.Signal, 1), logs: logs, held: &statedir.Held{Lock: file()}, ctl: file(), record: file(), kept: file(), parting: noParting{file()},
+		hups: make(chan os.Signal, 1), logs: logs,
+		held: &statedir.Held{Lock: file()}, ctl: file(), record: file(), kept: file(), parting: noParting{file()},
 		current: &engineProcess{process: &os.Process{Pid: os.Getpid()}, alive: file(), ready: file()},
 	}
 }

@@ -35,8 +35,8 @@ type logLine struct {
 	written chan struct{} // where it is not nil, there is no text: closed when all before it is written
 }
 
-// openLog logs as daemons do: where somebody looks at standard error, a terminal or systemd's journal, lines go there, else to syslogd, and where there
-// is none to standard error after all. With always they go there in any case.
+// openLog logs as daemons do: where somebody looks at standard error, a terminal or systemd's journal, lines go there, else to syslogd, and
+// where there is none to standard error after all. With always they go there in any case.
 func openLog(stderr *os.File, always bool) *logger {
 	plain := linesTo(stderr)
 	switch {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setPriority lets every thread of a process run before all that has no real-time priority, or among the others again. Not one thread alone: what wakes the loop of
-// an engine comes by way of the Go runtime's other threads, and the loop waits for locks that they have.
+// setPriority lets every thread of a process run before all that has no real-time priority, or among the others again. Not one thread alone:
+// what wakes the loop of an engine comes by way of the Go runtime's other threads, and the loop waits for locks that they have.
 func setPriority(pid int, urgent bool) error {
 	attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}
 	if urgent {

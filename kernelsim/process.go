@@ -62,13 +62,16 @@ type engineProcess struct {
 	ready   *os.File
 	ended   chan error // told once it is reaped
 
-	prepared, served bool
-	leaves           bool        // it was told to
-	urgent           atomic.Bool // it says so
-	lifted           bool        // it runs before others, lest it be taken for one that hangs
-	isNew            bool        // of another program than the supervisor's
-	goesOn           bool        // with what was kept when it was told to go
-	failed           string      // why it was killed
+	// How far it has come: it makes itself ready, is prepared, is told to go, has served, and perhaps leaves for another one.
+	prepared bool
+	goesOn   bool // with what was kept when it was told to go; else it began anew
+	served   bool
+	leaves   bool   // it was told to
+	failed   string // why it was killed
+
+	isNew  bool        // of another program than the supervisor's
+	urgent atomic.Bool // it says that it must not wait for other processes
+	lifted bool        // it runs before them, lest it be taken for one that hangs
 }
 
 // start runs an engine process.

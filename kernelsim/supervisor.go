@@ -20,8 +20,8 @@ import (
 // stopWithin is how long an engine may take to bow out and clear up.
 const stopWithin = 5 * time.Second
 
-// When an engine dies for the first time within quiet, another one follows at once and goes on where it ended. When one dies again, its masters bow
-// out, and the next engine pauses before it begins: pauseMin, twice as long after each further death, and pauseMax at most.
+// When an engine dies for the first time within quiet, another one follows at once and goes on where it ended. When one dies again, its masters
+// bow out, and the next engine pauses before it begins: pauseMin, twice as long after each further death, and pauseMax at most.
 const (
 	pauseMin = 100 * time.Millisecond
 	pauseMax = 5 * time.Second
@@ -35,54 +35,63 @@ const goesWithin = 10 * time.Second
 // sayEvery is how often at most it is said that no engine can be started; it is tried each pauseMin.
 const sayEvery = time.Minute
 
-// slack is by how much a lease has to have run out before its master is given up: the engine that could still take it looks at the same clock.
+// slack is by how much a lease has to have run out before its master is given up: the engine that could still take it looks at the same
+// clock.
 const slack = 2 * time.Millisecond
 
 // A supervisor holds what must outlive an engine, and keeps one running. It parses nothing from outside and never accepts
 // a connection.
 type supervisor struct {
+	// What the administrator has said, and whom it tells.
 	dir      statedir.Dir
 	verbose  bool
 	noGate   bool // as if the kernel had no eBPF
 	toStderr bool // log to standard error, whatever that is
 	logs     *logger
-	service  *notifier
+	service  *notifier // systemd, for instance
 
-	held    *statedir.Held
-	ctl     *os.File
+	// What it holds for the engines: all but cell go from program to program, see execute and inherit.
+	held    *statedir.Held // the lock of the state directory, and the socket for commands
+	ctl     *os.File       // that socket, to be handed down
 	record  *os.File       // how the carpdevs were before us
 	kept    *os.File       // what the next engine needs to go on
 	keeps   *record.Record // kept, mapped
-	gate    shutter
+	gate    shutter        // nil: there is none
 	parting parting
 	cell    *cell // what confines the engines of this program to their files
 
-	terms   chan os.Signal
-	hups    chan os.Signal
-	events  chan event
-	current *engineProcess // nil: none, until the timer again
-	next    *engineProcess // of a new program, while it makes itself ready
-	spare   *engineProcess // of this program, while a new one takes over: it goes on if that does not
-	wanted  bool           // another program has to take over once this is over
-	old     *engineProcess // that has handed over, until it is reaped
+	// What run waits for, besides the timers below.
+	terms  chan os.Signal
+	hups   chan os.Signal
+	events chan event // of engines
 
-	unreaped int       // engines
-	ends     os.Signal // what it was told to end by; nil: it was not
+	// The engines. Who is which when is told above exchangeWithin.
+	current  *engineProcess // in charge; nil: none, until the timer again
+	next     *engineProcess // of a new program, until it is in charge
+	spare    *engineProcess // of this program, while a new one takes over: it goes on if that does not
+	old      *engineProcess // that has handed over, until it is reaped
+	unreaped int            // how many there are in all, dead ones too
 
-	started bool           // an engine has served
-	died    engine.Instant // when the last one did; 0: none has
+	// What it was told while it could not be done.
+	wanted bool      // another exchange begins when this one is over
+	ends   os.Signal // it ends when there is an engine that can clear up; nil: it was not told to
+
+	// How the engines have done.
+	started bool           // one has served
+	died    engine.Instant // when the last one that died did; 0: none has
 	said    engine.Instant // when it was said last that none can be started; 0: never
-	pause   time.Duration
-	watch   watch
+	pause   time.Duration  // of the next one before it begins
+	watch   watch          // over the current one
 
-	again    *time.Timer // when to start an engine again
-	tooLate  *time.Timer // when the first lease of a dead engine has run out
-	patience *time.Timer // with an exchange
-	proof    *time.Timer // when to look again whether a new engine in charge renews the leases
-	proven   *time.Timer // when it has done so for long enough
+	// The timers, stopped when there is nothing to wait for.
+	again    *time.Timer // start an engine again
+	tooLate  *time.Timer // the first lease of a dead engine has run out
+	patience *time.Timer // somebody in an exchange takes too long, or, when told to end, the wait for an engine does
+	proof    *time.Timer // look again whether a new engine in charge renews the leases
+	proven   *time.Timer // it has done so for long enough
 }
 
-// A shutter is what the supervisor does with the gate: it keeps it for the engines, and shuts it when one has died and none goes on.
+// A shutter is the gate as the supervisor has it: it keeps it for the engines, and shuts it when one has died and none goes on.
 type shutter interface {
 	Files() ([]*os.File, error)
 	ShutAll()
@@ -172,8 +181,8 @@ func (s *supervisor) run() (err error) {
 	}
 }
 
-// share returns a listening socket as a file to be handed down. The file that its method File returns would, whenever it is handed down, take O_NONBLOCK from the
-// socket itself: then an engine that serves could wait in accept for ever, and never leave.
+// share returns a listening socket as a file to be handed down. The file that its method File returns would, whenever it is handed down, take
+// O_NONBLOCK from the socket itself: then an engine that serves could wait in accept for ever, and never leave.
 func share(l *net.UnixListener) (*os.File, error) {
 	f, err := os.Open(os.DevNull) // one that os does not know as non-blocking
 	if err != nil {
@@ -304,7 +313,8 @@ func (s *supervisor) heard(ev event, program string) error {
 		s.old.close()
 		s.old = nil
 	}
-	if s.current != nil && s.current.served && s.current.isNew && s.unreaped == 1 && s.ends == nil { // nobody else would reap them
+	// The new program does not know of other engines, and would never reap them.
+	if s.current != nil && s.current.served && s.current.isNew && s.unreaped == 1 && s.ends == nil {
 		s.current.isNew = false
 		s.execute(program)
 	}
@@ -355,7 +365,8 @@ func (s *supervisor) dead() error {
 	return nil
 }
 
-// successor is the engine of a new program, if there is one that is ready; else this program's, of which there may be a spare.
+// successor puts an engine in the place of a dead one: that of a new program, if there is one that is ready; else this program's, of which
+// there may be a spare.
 func (s *supervisor) successor() {
 	if e := s.next; e != nil {
 		s.next = nil
@@ -423,8 +434,8 @@ func (s *supervisor) giveUpAll(at engine.Instant) {
 	}
 }
 
-// bowOut takes what is kept of a virtual host from the next engine. Where it is too long ago that it was heard, another host is master already, and a bow-out would make a
-// third one master too.
+// bowOut bows out for a master of a dead engine, and takes what is kept of the virtual host away, so that the next engine does not go on with
+// it. Where its last advert is too old, another host is master already, and a bow-out would make a third one master too.
 func (s *supervisor) bowOut(e *record.Entry, at engine.Instant) {
 	if !s.keeps.Take(e.Slot, record.GivenUp) || e.State != engine.Master {
 		return

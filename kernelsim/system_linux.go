@@ -75,8 +75,8 @@ func inheritGate(dir statedir.Dir, fds []int64) (shutter, error) {
 	return gate.Open(string(dir), all)
 }
 
-// openHost opens the data plane, with the gate if it was inherited. What it returns too silences what a dead engine left, except what goes on, and takes away what is not
-// wanted any more.
+// openHost opens the data plane, with the gate if it was inherited. The function that it returns silences what a dead engine left, except what
+// goes on, and takes away what is not wanted any more.
 func openHost(dir statedir.Dir, record *os.File, m *config.Machine, gated bool, debug, warn func(string, ...any)) (host.Host, func() error, error) {
 	o := linux.Options{Mark: string(dir), Record: linux.NewRecord(record), Logf: debug, Warnf: warn}
 	o.Kept = dir.Carpdevs()

@@ -4,8 +4,9 @@ import "time"
 
 const (
 	lookEvery  = 100 * time.Millisecond
-	hangsAfter = time.Second
-	// starvesAfter is how long without a beat an engine may be waiting for its turn among the other processes of a busy host: one that lives beats each 250 milliseconds.
+	hangsAfter = time.Second // without a beat
+	// starvesAfter is how long an engine is without a beat until it is let run first: on a busy host it may only wait for its turn. One that gets
+	// its turn beats each 250 milliseconds.
 	starvesAfter = 400 * time.Millisecond
 )
 
@@ -16,7 +17,8 @@ type watch struct {
 	still time.Duration
 }
 
-// hangs reports whether there was no beat for so long, in which this process has looked all the time: if the whole host stood still, nobody knows yet.
+// hangs reports whether there was no beat for so long, in which this process has looked all the time: if the whole host stood still, nobody
+// knows yet.
 func (w *watch) hangs(at time.Time, beats uint64, patience time.Duration) bool {
 	switch {
 	case beats != w.beats || w.at.IsZero():
