@@ -465,7 +465,8 @@ func (e *Engine) follow(c *carp) bool {
 		c.own = c.isOwn()
 		return false
 	}
-	c.cfg.MAC = c.link.MAC
+	c.cfg.MAC, c.digested = c.link.MAC, 0
+	e.touchAll(c)
 	e.logf(Warning, "%s: lladdr follows %s: %s", c.cfg.Name, c.link.Name, c.cfg.MAC)
 	e.emit(&Persist{Carp: c.cfg.Name})
 	e.publish(c)

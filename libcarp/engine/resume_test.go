@@ -474,3 +474,21 @@ func TestChangesTellOnce(t *testing.T) {
 		t.Errorf("told %d times of nothing", n)
 	}
 }
+
+// A carp that was given the carpdev's own MAC, and has followed it to another, goes on with that.
+func TestResumeFollowed(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	links := slices.Clone(h.links)
+	links[0].MAC = config.MAC{2, 0, 0, 0, 0, 1}
+	h.setLinks(links...)
+	h.must("carp0 lladdr 02:00:00:00:00:01")
+	links = slices.Clone(links)
+	links[0].MAC = config.MAC{2, 0, 0, 0, 0, 2}
+	h.setLinks(links...)
+	h.want("carp0", Master)
+	next, effects := h.successor(1, h.links)
+	if got := brief(effects); got != "answer" {
+		t.Errorf("at once: %s", got)
+	}
+	next.want("carp0", Master)
+}
