@@ -266,6 +266,9 @@ func TestResumePreviousAddresses(t *testing.T) {
 		t.Error("the next engine accepts it")
 	}
 	h = start()
+	if next, _ := h.successor(0, h.links); !accepted(next, old) {
+		t.Error("not accepted at the instant of the change")
+	}
 	next, _ = h.successor(300*second-1, h.links)
 	if !accepted(next, old) {
 		t.Error("not accepted just before 300 s")
@@ -365,6 +368,21 @@ func TestResumeSeveral(t *testing.T) {
 	if k.Carp = "carp9"; next.e.Fits(&k, h.links) {
 		t.Error("a carp that is not there can go on")
 	}
+}
+
+// Two carps may have the same vhid, on two carpdevs.
+func TestResumeSameVHID(t *testing.T) {
+	h := newPair(t)
+	h.must("carp1 vhid 1")
+	h.hear(peer{base: 1})
+	h.wait(3*second - 1)
+	h.hear(peer{base: 1})
+	h.wait(second)
+	h.want("carp0", Backup)
+	h.want("carp1", Master)
+	next, _ := h.successor(1, h.links)
+	next.want("carp0", Backup)
+	next.want("carp1", Master)
 }
 
 // A link that was lost before is no news, one that was lost without an engine is. Either way the host is demoted, and its masters say so from the
@@ -475,6 +493,35 @@ func TestChangesTellOnce(t *testing.T) {
 	}
 }
 
+// What is kept of a carp is the same with the next engine, where nothing has happened, and what no engine has kept is put right.
+func TestResumeKeeps(t *testing.T) {
+	future := func(h *host) Instant { return h.now + 1000*second }
+	for what, c := range map[string]struct {
+		make         func(t testing.TB, words string) *host
+		spoil, right func(h *host, k *Kept)
+	}{
+		"a master":                       {newMaster, func(*host, *Kept) {}, func(*host, *Kept) {}},
+		"a backup":                       {newBackup, func(*host, *Kept) {}, func(*host, *Kept) {}},
+		"an advert of the future":        {newMaster, func(h *host, k *Kept) { k.Heard = future(h) }, func(h *host, k *Kept) { k.Heard = h.now }},
+		"a recovery of the future":       {newMaster, func(h *host, k *Kept) { k.Recovered[inet] = future(h) }, func(h *host, k *Kept) { k.Recovered[inet] = h.now }},
+		"fewer ties than none":           {newMaster, func(_ *host, k *Kept) { k.Ties = -1 }, func(_ *host, k *Kept) { k.Ties = 0 }},
+		"fewer tries than none":          {newMaster, func(_ *host, k *Kept) { k.Probes[inet6] = -1 }, func(_ *host, k *Kept) { k.Probes[inet6] = 0 }},
+		"more tries than there ever are": {newMaster, func(_ *host, k *Kept) { k.Probes[inet] = 1000 }, func(_ *host, k *Kept) { k.Probes[inet] = probesMax }},
+		"a backup that may bow out":      {newBackup, func(_ *host, k *Kept) { k.BowOuts[inet] = 1 << 24 }, func(_ *host, k *Kept) { k.BowOuts[inet] = 0 }},
+		"a backup that ties":             {newBackup, func(_ *host, k *Kept) { k.Ties = 2 }, func(_ *host, k *Kept) { k.Ties = 0 }},
+	} {
+		h := c.make(t, "advbase 1")
+		k := h.kept[vhidOf{"carp0", 1}]
+		c.spoil(h, &k)
+		h.kept[vhidOf{"carp0", 1}] = k
+		next, _ := h.successor(0, h.links)
+		c.right(next, &k)
+		if got := next.kept[vhidOf{"carp0", 1}]; got != k {
+			t.Errorf("%s:\n%+v, want\n%+v", what, got, k)
+		}
+	}
+}
+
 // A carp that was given the carpdev's own MAC, and has followed it to another, goes on with that.
 func TestResumeFollowed(t *testing.T) {
 	h := newMaster(t, "advbase 1")
@@ -491,4 +538,73 @@ func TestResumeFollowed(t *testing.T) {
 		t.Errorf("at once: %s", got)
 	}
 	next.want("carp0", Master)
+}
+
+// A carp that is down is not what is kept of it, however that came to be.
+func TestResumeDown(t *testing.T) {
+	h := newMaster(t, "advbase 1")
+	h.must("carp0 down")
+	k := h.kept[vhidOf{"carp0", 1}]
+	k.State, k.Deadline = Master, h.now+second
+	h.kept[vhidOf{"carp0", 1}] = k
+	next, effects := h.successor(1, h.links)
+	next.want("carp0", Init)
+	if got := brief(effects); got != "answer, quiet, MASTER>INIT" {
+		t.Errorf("at once: %s", got)
+	}
+	if got := brief(next.wait(10 * second)); got != "" {
+		t.Errorf("then: %s", got)
+	}
+}
+
+// A master whose next advert has no time sends it at once, also in the first second after the boot, when it is not late yet.
+func TestResumeWithoutDeadline(t *testing.T) {
+	for _, at := range []Instant{0, -1} {
+		h := newMaster(t, "advbase 1")
+		k := h.kept[vhidOf{"carp0", 1}]
+		k.Deadline = at
+		h.kept[vhidOf{"carp0", 1}] = k
+		h.now = second / 2
+		next, effects := h.successor(0, h.links)
+		if got := brief(effects); got != "answer, advert 1/0/0" {
+			t.Errorf("%d: %s", at, got)
+		}
+		next.want("carp0", Master)
+	}
+}
+
+// The bow-outs of an engine that has ended are noted as ours, each once. What none can be is not.
+func TestResumeNotesBowOuts(t *testing.T) {
+	at := func(t int64) uint64 { return uint64(t)<<24 | 0x123456 }
+	for what, c := range map[string]struct {
+		spoil func(k *Kept)
+		noted uint64
+	}{
+		"one":                          {func(*Kept) {}, 1},
+		"one over each family":         {func(k *Kept) { k.BowOuts[inet6] = k.BowOuts[inet] + 1 }, 2},
+		"the same twice":               {func(k *Kept) { k.BowOuts[inet6] = k.BowOuts[inet] }, 1},
+		"none":                         {func(k *Kept) { k.BowOuts = [families]uint64{} }, 0},
+		"another vhid's":               {func(k *Kept) { k.VHID = 9 }, 0},
+		"one of a carp that is gone":   {func(k *Kept) { k.Carp = "carp9" }, 0},
+		"the latest that there can be": {func(k *Kept) { k.BowOuts[inet] = at(heardMax) }, 1},
+		"a later one":                  {func(k *Kept) { k.BowOuts[inet] = at(heardMax + 1) }, 0},
+	} {
+		h := newMaster(t, "advbase 1")
+		k := h.kept[vhidOf{"carp0", 1}]
+		c.spoil(&k)
+		before := *h.e.carps["carp0"].nodes[0].memory
+		next, _ := h.successor(1, h.links, k)
+		after := next.e.carps["carp0"].nodes[0].memory
+		if got := after.SentTotal - before.SentTotal; got != c.noted {
+			t.Errorf("%s: %d noted, want %d", what, got, c.noted)
+		}
+		for _, counter := range k.BowOuts {
+			if c.noted > 0 && counter != 0 && !after.hasSent(counter) {
+				t.Errorf("%s: %x is not noted", what, counter)
+			}
+		}
+		if c.noted == 0 && after.Newest != before.Newest {
+			t.Errorf("%s: the newest time is %d after %d", what, after.Newest, before.Newest)
+		}
+	}
 }

@@ -30,6 +30,7 @@ var targets = []target{
 	{"libcarp/engine/timer.go", true},
 	{"libcarp/engine/engine.go", true},
 	{"libcarp/engine/memory.go", true},
+	{"libcarp/engine/resume.go", false},
 	{"libcarp/engine/receive.go", false},
 	{"libcarp/engine/send.go", false},
 	{"libcarp/engine/demote.go", false},
