@@ -60,8 +60,8 @@ type Host interface {
 	// Amiss tells the names of carps that somebody else has changed, or what they rely on: Ensure puts that right, or fails. It is never closed.
 	Amiss() <-chan string
 
-	// Resume comes before anything else, and at once, where this process goes on with what another one has left working: when it returns, the leases of these carps
-	// can be renewed and adverts sent through their carpdevs. Ensure must follow for each.
+	// Resume comes before anything else, and at once, where this process goes on with what another one has left working: when it returns, the
+	// leases of these carps can be renewed and adverts sent through their carpdevs. Ensure must follow for each.
 	Resume(carps []Carp) error
 
 	// Ensure makes the carp's link what c says and returns the link's index. It does nothing to what is right already;

@@ -20,52 +20,57 @@ import (
 	"carp/libcarp/host/linux/gate"
 )
 
-// A guard keeps links silent. With the gate a link is up in every state, and answers while its lease is fresh; a backup has protodown too, so that it shows
-// no carrier. Without it, where a kernel has no eBPF for us, a backup is administratively down; so it is, behind the gate, where the kernel has no protodown for
-// a macvlan (before Linux 5.1).
+// A guard keeps the links of carps silent unless they are masters. How, depends on the kernel:
+//
+//	gate and protodown    the link is up in every state; the gate lets it answer while its lease is fresh; a backup's shows no carrier
+//	gate, no protodown    the link is up as master alone, and answers while its lease is fresh (a macvlan before Linux 5.1)
+//	no gate               the link is up as master alone, and answers then (no eBPF for us)
+//
+// Interfaces are known by their index, carps by their name.
 type guard struct {
 	gate *gate.Gate // nil: there is none
 	mark string
 	logf func(string, ...any)
 	warn func(string, ...any)
 
-	mu    sync.RWMutex   // held for moments: Renew must not wait
-	slots map[string]int // by carp
-
-	carrier sync.Mutex   // of backups and of what their links show: a link must not lose its carrier because it was a backup a moment ago
-	backups map[int]bool // by index of the link
-
 	resumed map[string]bool // carps that go on, and whether as masters; set before anything else is done
 
+	mu    sync.RWMutex   // of slots; held for moments: Renew must not wait
+	slots map[string]int // where the gate has a carp's lease
+
+	carrier   sync.Mutex   // of backups, and of setting protodown: what a link shows is what backups says of it
+	backups   map[int]bool // links that must show no carrier
 	protodown func(index int, on bool) error
-	plain     atomic.Bool // it is not supported
+	plain     atomic.Bool // protodown is not supported
 
 	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
 	carps   map[string]guarded
-	hooked  map[int]int       // interfaces other than carps, by index: the VRF of each
-	vrfs    map[int]int       // of the carpdevs, by index
-	faults  map[int]error     // what is wrong with the gate, by index
-	fights  map[int]*patience // with others who change filters, by index
+	hooked  map[int]int       // interfaces other than carps' links that have the gate: the VRF that each is in, 0: none
+	vrfs    map[int]int       // the VRF that each carpdev is in, 0: none
+	faults  map[int]error     // what is wrong with the gate of an interface
+	fights  map[int]*patience // with others who change the filters of an interface
 	amiss   func(carp string) // says that a carp cannot rely on the gate any more; must not wait
 }
 
 // A guarded is what the guard knows of a carp.
 type guarded struct {
-	index, carpdev int
-	addrs          []netip.Addr
-	vrf            int
-	own            bool // the addresses are on the carpdev, and the link passes nothing
+	index   int // of its link
+	carpdev int
+	vrf     int // that the carpdev is in, 0: none
+	addrs   []netip.Addr
+	own     bool // the addresses are on the carpdev, and the link passes nothing
 }
 
 func newGuard(o Options) *guard {
 	return &guard{
 		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
-		slots: map[string]int{}, resumed: map[string]bool{}, backups: map[int]bool{}, protodown: protodown, carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
+		resumed: map[string]bool{}, slots: map[string]int{}, backups: map[int]bool{}, protodown: protodown,
+		carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
 		faults: map[int]error{}, fights: map[int]*patience{}, amiss: func(string) {},
 	}
 }
 
-// Renew lets a carp answer until then.
+// Renew lets a carp answer until then, see [host.Host]; 0 silences it.
 func (h *Host) Renew(carp string, until int64) { h.guard.renew(carp, until) }
 
 func (g *guard) renew(carp string, until int64) {
@@ -127,6 +132,7 @@ func (g *guard) attachLink(carp string, k guarded) error {
 	return g.gate.AttachCarp(k.index, carp)
 }
 
+// domains returns the carp's addresses, each with the network in which it is that one: see [gate.Domain].
 func (k guarded) domains() (all []gate.Addr) {
 	for _, a := range k.addrs {
 		all = append(all, gate.Addr{Domain: gate.Domain(a, k.carpdev, k.vrf), Addr: a})
@@ -157,7 +163,7 @@ func (g *guard) forget(carp string) error {
 	return err
 }
 
-// gone forgets the link of a carp.
+// gone forgets a carp's link, of which the kernel may give the index to another interface.
 func (g *guard) gone(index int) {
 	g.carrier.Lock()
 	delete(g.backups, index)
@@ -167,7 +173,8 @@ func (g *guard) gone(index int) {
 	delete(g.fights, index)
 }
 
-// news looks at all interfaces: new ones get the gate. Again, it is put back wherever it is missing.
+// news looks at all interfaces: new ones get the gate, and with again it is put back wherever it is missing. A carpdev that is in another VRF now
+// takes the addresses there.
 func (g *guard) news(links []netlink.Link, again bool) {
 	if g.gate == nil {
 		return
@@ -194,7 +201,7 @@ func (g *guard) news(links []netlink.Link, again bool) {
 	}
 }
 
-// mendAll puts the gate back wherever it is missing.
+// mendAll puts the gate back wherever it is missing, on the links of carps too.
 func (g *guard) mendAll(links []netlink.Link) {
 	g.news(links, true)
 	g.hooking.Lock()
@@ -248,8 +255,9 @@ func (g *guard) bears(index int, now time.Time, weight int) bool {
 	return true
 }
 
-// look finds where somebody has put a tcx program before the gate, of which the kernel tells nobody, and puts the gate before it; it tries again where something was
-// wrong. Whoever is before it at each look is not looked at so often in vain as one who is told of: he is given up sooner.
+// look finds where somebody has put a tcx program before the gate, of which the kernel tells nobody, and puts the gate before it; it tries again
+// where something was wrong. There are so few looks that each such program counts as many changes that the kernel tells of: whoever is before
+// the gate at aheadMax looks is given up for a while.
 func (g *guard) look() {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
@@ -279,16 +287,11 @@ func (g *guard) look() {
 
 // tell warns when something is wrong with an interface's gate, and was not before.
 func (g *guard) tell(index int, err error) {
-	if err == nil {
-		delete(g.faults, index)
-		return
+	var ifi *net.Interface
+	if err != nil && !errors.Is(err, unix.ENODEV) {
+		ifi, _ = net.InterfaceByIndex(index)
 	}
-	if errors.Is(err, unix.ENODEV) {
-		delete(g.faults, index)
-		return
-	}
-	ifi, gone := net.InterfaceByIndex(index)
-	if gone != nil {
+	if ifi == nil { // all is well, or the interface has gone
 		delete(g.faults, index)
 		return
 	}
@@ -306,12 +309,12 @@ func (g *guard) tell(index int, err error) {
 	}
 }
 
-// passesBy reports whether somebody lets packets pass the gate by. Elsewhere than on a carpdev, a gate that cannot be put there for another reason is that of an
-// interface which cannot be used either, or is just going.
+// passesBy reports whether a fault is that somebody lets packets pass the gate by. Other faults count on carpdevs and carps' links alone:
+// elsewhere an interface that cannot have the gate cannot be used either, or is just going.
 func passesBy(err error) bool { return errors.Is(err, gate.ErrBehind) || errors.Is(err, errFought) }
 
-// fault says why a carp with that carpdev cannot rely on the gate: a shared address can be reached through any interface, and through another carp's link no more
-// than that one's.
+// fault says why a carp with that carpdev cannot rely on the gate; nil: it can. A shared address can be reached through any interface, so that
+// those count too, but not through another carp's link.
 func (g *guard) fault(carpdev int) error {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
@@ -329,12 +332,13 @@ func (g *guard) fault(carpdev int) error {
 	return nil
 }
 
-// hook puts the gate before every interface but carps, lo and those whose packets come in by their master; before those that have it only when asked
-// to do it again. The error is that of a carpdev: elsewhere one that cannot have it, because it is going at this moment for instance, is no reason not to
-// be master.
+// hook puts the gate before every interface but carps' links, lo and those whose packets come in by their master, a bridge for instance; before
+// those that have it already only with again. The error is that of carpdevs: another interface that cannot have the gate, because it is going at
+// this moment for instance, is no reason not to be master.
 func (g *guard) hook(links []netlink.Link, again bool) error {
 	var errs []error
-	here, isLink, isCarpdev, isVRF := map[int]int{}, map[int]bool{}, map[int]bool{}, vrfsOf(links)
+	here := map[int]int{} // will be hooked
+	isLink, isCarpdev, isVRF := map[int]bool{}, map[int]bool{}, vrfsOf(links)
 	for _, k := range g.carps {
 		isLink[k.index], isCarpdev[k.carpdev] = true, true
 	}
@@ -367,7 +371,7 @@ func (g *guard) hook(links []netlink.Link, again bool) error {
 		}
 		delete(g.faults, index)
 		delete(g.fights, index)
-		if err := g.gate.Detach(index); err != nil { // it has got a master
+		if err := g.gate.Detach(index); err != nil { // it is there, and has got a master
 			g.logf("linux: %v", err)
 		}
 	}
@@ -479,7 +483,7 @@ func (g *guard) adopt(links []netlink.Link, own *owner) error {
 		}
 		return nil
 	}
-	// All addresses at once: the filters of before, and the maps, do without none of them for a moment.
+	// All addresses at once: the filters of the dead engine go on to look them up in the same maps, and none may be missing for a moment.
 	all, err := listLinks()
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)

@@ -21,10 +21,10 @@ import (
 	"carp/libcarp/host"
 )
 
-// What somebody else does to a carp's link is mended in three steps. The kernel tells of links, addresses and rp_filter, and each second everything is looked at, sysctls
-// included, of which nobody is told. What is not as the last Ensure has made it is told as amiss; and then Ensure, which the loop calls, looks at everything
-// and puts right what is wrong. Mending ends where somebody does the same again and again: then the carp has no link at all, and Ensure fails, until
-// he has left it alone for a while.
+// What somebody else does to a carp's link is mended in three steps. The kernel tells of links, addresses and rp_filter, and each second
+// everything is looked at, sysctls included, of which nobody is told. What is not as the last Ensure has made it is told as amiss; and then
+// Ensure, which the loop calls, looks at everything and puts right what is wrong. Mending ends where somebody does the same again and again:
+// then the carp has no link at all, and Ensure fails, until he has left it alone for a while.
 
 // How often in how much time somebody else's changes are put right, and for how long they are then left alone.
 const (

@@ -91,8 +91,8 @@ func TestNoProtodown(t *testing.T) {
 	})
 }
 
-// Without a metric on addresses, as on a kernel before 4.18, which has no gate either, what a dead run has left on a carpdev and is configured is taken for its own: a
-// backup takes it away, or it would answer, and a master keeps it.
+// Without a metric on addresses, as on a kernel before 4.18, which has no gate either, what a dead run has left on a carpdev and is configured
+// is taken for its own: a backup takes it away, or it would answer, and a master keeps it.
 func TestNoMetric(t *testing.T) {
 	inNetwork(t, func(l *lab) {
 		l.host.own.marks = false

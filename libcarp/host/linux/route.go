@@ -26,10 +26,10 @@ const routeMetric = 4096
 // restTable is where routes to a gateway rest that nobody but a MASTER can use, as long as it is none: "carp". A start after a crash finds them there.
 const restTable = 0x63617270
 
-// routes are those of carps whose carpdev has no address in the subnet of a shared one: nobody could be answered there, so the carp's own link carries the
-// subnet's route. While it has no carrier, which a backup has not, the route does not count (ignore_routes_with_linkdown). Where a backup's link is down instead, the
-// kernel takes all routes of the link away, and they are set again, those of others too. Where the addresses are on the carpdev the routes are there too, while the
-// carp is MASTER, and what leads to a gateway by them rests meanwhile.
+// routes are those of carps whose carpdev has no address in the subnet of a shared one: nobody could be answered there, so the carp's own link
+// carries the subnet's route. While it has no carrier, which a backup has not, the route does not count (ignore_routes_with_linkdown). Where a
+// backup's link is down instead, the kernel takes all routes of the link away, and they are set again, those of others too. Where the addresses
+// are on the carpdev the routes are there too, while the carp is MASTER, and what leads to a gateway by them rests meanwhile.
 type routes struct {
 	netlink *netlink.Handle // of our own, since it asks strictly: for the routes of one link, where a router may have a million
 	gated   func() bool     // a backup's link is up
@@ -268,8 +268,9 @@ func (r *routes) repeat(carp string, k *routed) {
 	k.others = nil
 }
 
-// ready lets a link that has just got its carrier send at once. The kernel counts its routes as soon as it has one, but lets nothing out before it has come round to
-// that (net/core/link_watch.c), and a neighbour that was asked for meanwhile is asked for again after a second. To ask for the link is to make it come round.
+// ready lets a link that has just got its carrier send at once. The kernel counts its routes as soon as it has one, but lets nothing out before
+// it has come round to that (net/core/link_watch.c), and a neighbour that was asked for meanwhile is asked for again after a second. To ask for
+// the link is to make it come round.
 func (r *routes) ready(carp string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -306,8 +307,8 @@ func (r *routes) wanted(k *routed) map[netip.Prefix]netip.Addr {
 	return want
 }
 
-// numbered reports whether the carpdev is on the subnet of a shared address itself, by an address or by a route. A narrower one is enough: a classful mask must not
-// pull on-link what is beyond a router.
+// numbered reports whether the carpdev is on the subnet of a shared address itself, by an address or by a route. A narrower one is enough: a
+// classful mask must not pull on-link what is beyond a router.
 func (r *routes) numbered(k *routed, p netip.Prefix) bool {
 	overlaps := func(q netip.Prefix) bool { return !q.IsSingleIP() && q.Bits() > 0 && q.Overlaps(p) }
 	if slices.ContainsFunc(r.own[k.carpdev], func(q netip.Prefix) bool { return q.Addr() != p.Addr() && overlaps(q) }) {
