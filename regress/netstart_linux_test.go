@@ -63,6 +63,31 @@ func TestNetstart(t *testing.T) {
 	}
 }
 
+// A line that the shell cannot read is lost by itself: what follows it in its file, and the files after that one, are carried out.
+func TestNetstartSyntax(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	m := l.netstartHost("a")
+	for _, line := range []string{`description "front`, "!for i in 1 2", "!)"} {
+		c := transcript{files: map[string]string{
+			"hostname.carp1": "vhid 1 carpdev em0\n" + line + "\n10.0.0.1/24\n",
+			"hostname.carp2": "vhid 2 carpdev em0 10.0.0.2/24\n",
+		}}
+		for _, shell := range shells {
+			etc, err := os.MkdirTemp(l.dir, "etc")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.etc(t, etc)
+			got := m.script(shell, etc, "sh /etc/netstart 2>/etc/complaint; echo $?; test -s /etc/complaint && echo complained\n"+
+				"rm /etc/complaint; ifconfig carp | grep -o 'inet 10[0-9.]*'\n"+forget)
+			if want := "0\ncomplained\ninet 10.0.0.1\ninet 10.0.0.2\n"; got != want {
+				t.Errorf("%q under %s prints\n%s\nnot\n%s", line, shell, got, want)
+			}
+		}
+	}
+}
+
 // What -n prints does not depend on the shell.
 func TestNetstartShells(t *testing.T) {
 	t.Parallel()
