@@ -15,8 +15,8 @@ import (
 	"carp/libcarp/wire"
 )
 
-// A switch that learns nothing brings the backup all that the master gets. It forwards none of it: no ping through the pair is answered twice, translated or not, of
-// either family.
+// A switch that learns nothing brings the backup all that the master gets. It forwards none of it: no ping through the pair is answered twice,
+// translated or not, of either family.
 func TestFloodingRouters(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, false)

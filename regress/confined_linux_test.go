@@ -51,8 +51,8 @@ func privileges(t *testing.T, pid int) (found map[string]bool, n int) {
 	return found, n
 }
 
-// The engine process has CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, the supervisor CAP_SETPCAP and CAP_SYS_NICE too, on each thread and in each set; and all that an engine does in its
-// life it can do so, without the gate also.
+// The engine process has CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, the supervisor CAP_SETPCAP and CAP_SYS_NICE too, on each thread and in each set; and
+// all that an engine does in its life it can do so, without the gate also.
 func TestConfined(t *testing.T) {
 	t.Parallel()
 	var ours uint64

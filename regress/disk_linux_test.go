@@ -65,8 +65,8 @@ func (m *machine) read(name string) string {
 	return string(data)
 }
 
-// A state directory that cannot be written moves no address: commands are told why, what is configured stays whole and in force, and when there is room again all goes on, what is
-// shown included.
+// A state directory that cannot be written moves no address: commands are told why, what is configured stays whole and in force, and when there is
+// room again all goes on, what is shown included.
 func TestStateDirectoryFails(t *testing.T) {
 	t.Parallel()
 	for _, fault := range diskFaults() {

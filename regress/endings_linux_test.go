@@ -49,8 +49,8 @@ func TestEndsDuringExchange(t *testing.T) {
 	}
 }
 
-// A new program that says it is ready, and then hangs, dies or stands still in its first moments in charge, changes nothing: the old one goes on before a lease has
-// run out, and a good one can take over afterwards.
+// A new program that says it is ready, and then hangs, dies or stands still in its first moments in charge, changes nothing: the old one goes on
+// before a lease has run out, and a good one can take over afterwards.
 func TestProgramHangsInCharge(t *testing.T) {
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.machine("a"), l.host("b")

@@ -179,8 +179,8 @@ func glutton() {
 	}
 }
 
-// The kernel kills the engine process, or both, for want of memory: nobody answers for the dead host when its lease has run out, nor once the other one is master, which it is in its
-// master-down time. An engine that is followed by another may go on.
+// The kernel kills the engine process, or both, for want of memory: nobody answers for the dead host when its lease has run out, nor once the other
+// one is master, which it is in its master-down time. An engine that is followed by another may go on.
 func TestOutOfMemory(t *testing.T) {
 	for _, both := range []bool{false, true} {
 		d := newDuel(t, fast, time.Second*25/256)

@@ -150,8 +150,8 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// objects are a kernelsim's eBPF maps and the programs that use them, by their numbers, which are never given again. On a machine where much else runs there is no
-// telling by names whose they are.
+// objects are a kernelsim's eBPF maps and the programs that use them, by their numbers, which are never given again. On a machine where much else
+// runs there is no telling by names whose they are.
 type objects struct {
 	maps  map[ebpf.MapID]bool
 	progs map[ebpf.ProgramID]bool

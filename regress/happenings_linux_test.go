@@ -40,7 +40,8 @@ func (m *machine) cable() {
 	m.appears("new0")
 }
 
-// appears makes an interface eth0 that is up when it has that name for the first time: one that is seen down for a moment, or not, leaves other lines in the log.
+// appears makes an interface eth0 that is up when it has that name for the first time: one that is seen down for a moment, or not, leaves other lines
+// in the log.
 func (m *machine) appears(name string) {
 	m.lab.t.Helper()
 	m.lab.ip(m.ns, "link", "set", name, "addrgenmode", "none", "up")

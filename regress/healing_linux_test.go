@@ -19,8 +19,8 @@ func echo(f *frame) bool {
 	return false
 }
 
-// After two masters had parted the network between them, after a frozen master has thawed, and after the carrier has gone and come back, a client that has learned
-// either side reaches the address within an advert's interval of the moment at which the loser gave way.
+// After two masters had parted the network between them, after a frozen master has thawed, and after the carrier has gone and come back, a client
+// that has learned either side reaches the address within an advert's interval of the moment at which the loser gave way.
 func TestHealing(t *testing.T)       { testHealing(t, false) }
 func TestOwnMACHealing(t *testing.T) { testHealing(t, true) }
 

@@ -465,8 +465,8 @@ func TestOwnMACDeadHost(t *testing.T) {
 	}
 }
 
-// A carpdev without an address of its own, in this mode: while the host is MASTER the carpdev has the subnet's route, and what leads to a gateway by it; as a backup
-// the host goes another way. That is so after a crash, without the gate, and after somebody has taken it away, and nothing is left.
+// A carpdev without an address of its own, in this mode: while the host is MASTER the carpdev has the subnet's route, and what leads to a gateway by
+// it; as a backup the host goes another way. That is so after a crash, without the gate, and after somebody has taken it away, and nothing is left.
 func TestOwnMACUnnumbered(t *testing.T) {
 	t.Parallel()
 	const subnet, subnet6, beyond, beyond6 = "10.9.0.0/16", "2001:db8:9::/64", "10.7.0.1", "2001:db8:7::1"

@@ -400,7 +400,8 @@ func TestBadProgram(t *testing.T) {
 	}
 }
 
-// Where nobody reads the log any more, a new program takes over all the same. The old engine, which would wait until its last lines are read, works against it no longer.
+// Where nobody reads the log any more, a new program takes over all the same. The old engine, which would wait until its last lines are read, works
+// against it no longer.
 func TestExchangeWithoutReader(t *testing.T) {
 	l := newLab(t)
 	client := l.machine("client")
@@ -521,7 +522,8 @@ func TestKilledOnTheWay(t *testing.T) {
 	}
 }
 
-// SIGHUP comes hundreds of times, while commands change things and events are followed: nothing is lost or done twice, nobody notices, and nothing grows or is left.
+// SIGHUP comes hundreds of times, while commands change things and events are followed: nothing is lost or done twice, nobody notices, and nothing
+// grows or is left.
 func TestExchangeStorm(t *testing.T) {
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.host("a"), l.host("b")
@@ -599,8 +601,8 @@ func TestExchangeStorm(t *testing.T) {
 	}
 }
 
-// Whichever engine is killed at whatever moment of an exchange, nobody notices: the old one, the new one or the spare. When the supervisor is, the other host takes over, and the next start
-// cleans up.
+// Whichever engine is killed at whatever moment of an exchange, nobody notices: the old one, the new one or the spare. When the supervisor is, the
+// other host takes over, and the next start cleans up.
 func TestKilledDuringExchange(t *testing.T) {
 	l := newLab(t)
 	client, a, b := l.machine("client"), l.machine("a"), l.host("b")

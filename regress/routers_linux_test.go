@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The networks of a pair of routers: a and b between a LAN and a WAN, and on each side a client beyond a further router. What goes to a server's first address is
-// translated to the shared address of the WAN, what goes to its second is not.
+// The networks of a pair of routers: a and b between a LAN and a WAN, and on each side a client beyond a further router. What goes to a server's
+// first address is translated to the shared address of the WAN, what goes to its second is not.
 //
 //	far 10.20.0.9 - core 192.168.1.3 - LAN (desk 192.168.1.4) - a, b - WAN - isp 198.51.100.254 - server 203.0.113.9, .10
 const (
@@ -337,8 +337,8 @@ func (s *site) legs() {
 	}
 }
 
-// moves lets both addresses go to the other host and back by a demotion, and returns for how long connections stood still at most. They all survive, and so does
-// a ping.
+// moves lets both addresses go to the other host and back by a demotion, and returns for how long connections stood still at most. They all survive,
+// and so does a ping.
 func (s *site) moves() time.Duration {
 	s.t.Helper()
 	var talks []*talk

@@ -13,8 +13,8 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// passes puts tcx programs, so many, that let everything pass before all else on an interface of the machine. Where there is no room for more it takes what room
-// there is, until remove: what the machine gives up is taken too.
+// passes puts tcx programs, so many, that let everything pass before all else on an interface of the machine. Where there is no room for more it
+// takes what room there is, until remove: what the machine gives up is taken too.
 func (m *machine) passes(dev string, at ebpf.AttachType, many int) (remove func()) {
 	t := m.lab.t
 	t.Helper()
@@ -78,8 +78,8 @@ func (m *machine) passes(dev string, at ebpf.AttachType, many int) (remove func(
 	}
 }
 
-// Somebody's filter before ours is put behind it, and so is his tcx program, on whichever interface, and nobody is told. Where so many are that there is no room for
-// ours, the host bows out, and says why, until they go.
+// Somebody's filter before ours is put behind it, and so is his tcx program, on whichever interface, and nobody is told. Where so many are that there
+// is no room for ours, the host bows out, and says why, until they go.
 func TestStrangersBeforeTheGate(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -59,7 +59,8 @@ func policies(t *testing.T, pid int) map[uint32]bool {
 	return found
 }
 
-// An engine that only waits for its turn, on a machine whose processors are busy with others, is not taken for one that hangs: it is let run first, and goes on.
+// An engine that only waits for its turn, on a machine whose processors are busy with others, is not taken for one that hangs: it is let run first,
+// and goes on.
 func TestStarvedEngine(t *testing.T) {
 	l := newLab(t)
 	a := l.host("a")
@@ -87,8 +88,8 @@ func TestStarvedEngine(t *testing.T) {
 	a.must("ifconfig-carp -w master -t 10 carp0")
 }
 
-// With an interval of 1/256 s, on a machine whose processors are busy with twice as many others, no lease runs out: the engine goes first while a carp has a short interval. Where it
-// may not, it says so and goes on.
+// With an interval of 1/256 s, on a machine whose processors are busy with twice as many others, no lease runs out: the engine goes first while a
+// carp has a short interval. Where it may not, it says so and goes on.
 func TestUrgent(t *testing.T) {
 	l := newLab(t)
 	ranOut := map[bool]int{}

@@ -99,8 +99,8 @@ func TestOwnMACFollows(t *testing.T) {
 	}
 }
 
-// With short intervals clients are told once more, after Linux's locktime: two fail-overs within a second would go unseen otherwise. With the virtual MAC, which
-// stays, they are not.
+// With short intervals clients are told once more, after Linux's locktime: two fail-overs within a second would go unseen otherwise. With the virtual
+// MAC, which stays, they are not.
 func TestOwnMACIsToldAfterLocktime(t *testing.T) {
 	for _, c := range []struct {
 		words string

@@ -190,8 +190,8 @@ func prepared(ad *SendAdvert, src string) *Packet {
 	return &Packet{Carpdev: 2, Src: netip.MustParseAddr(src), Dst: wire.GroupIPv4, TTL: 255, Payload: ad.Prepared[wire.IPv4Header:]}
 }
 
-// The bow-out that comes with every advert is one: a peer takes over at once, also one that wants sealed counters only; and who sent it does not follow it when it
-// comes back.
+// The bow-out that comes with every advert is one: a peer takes over at once, also one that wants sealed counters only; and who sent it does not
+// follow it when it comes back.
 func TestPreparedBowOut(t *testing.T) {
 	h := newMaster(t, "advbase 1 pass geheim")
 	b := newBackup(t, "advbase 1 pass geheim")

@@ -93,12 +93,12 @@ type Host interface {
 	// asked for.
 	Send(a Advert) error
 
-	// Claim tells other hosts with this software, from the carpdev's own MAC, that this host is master of the vhid. It comes to them as a [Packet]. No other
-	// host may learn from it where the address is; addr is not valid where none is shared.
+	// Claim tells other hosts with this software, from the carpdev's own MAC, that this host is master of the vhid. It comes to them as a
+	// [Packet]. No other host may learn from it where the address is; addr is not valid where none is shared.
 	Claim(carpdev int, vhid uint8, addr netip.Addr) error
 
-	// Frame returns what Send would put on the wire, from the link-level header on; nil while the link-level address of a peer is not known. It may be called
-	// from any goroutine, and never waits.
+	// Frame returns what Send would put on the wire, from the link-level header on; nil while the link-level address of a peer is not known. It
+	// may be called from any goroutine, and never waits.
 	Frame(a Advert) []byte
 
 	// Probe sends something harmless by an advert's way out over a family, to see whether it gets there. The error carries a syscall.Errno.

@@ -281,7 +281,8 @@ func (w *Writer) drop(e *entry) {
 	}
 }
 
-// Sent keeps when a virtual host's last advert got out, and the frame of the bow-out that was prepared with it, of the family of that place; nil: there is none.
+// Sent keeps when a virtual host's last advert got out, and the frame of the bow-out that was prepared with it, of the family of that place; nil:
+// there is none.
 func (w *Writer) Sent(carp string, vhid uint8, sent, interval engine.Instant, family, carpdev int, frame []byte) {
 	e := w.entry(carp, vhid, false)
 	if e == nil {

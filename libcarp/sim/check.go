@@ -266,8 +266,9 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 }
 
 // flapped: a host whose adverts fail while its probes do not takes its probes for proof that it can send, preempts, fails and gives way.
-// It does not do so for ever: it asks for more probes each time (engine/send.go), unless its intervals are so long that a minute lies between. A master that is too
-// slow for it does not count: it takes over from him whatever it knows of itself (wire.md, choice 10), and others do not see that it takes part.
+// It does not do so for ever: it asks for more probes each time (engine/send.go), unless its intervals are so long that a minute lies between. A
+// master that is too slow for it does not count: it takes over from him whatever it knows of itself (wire.md, choice 10), and others do not see that
+// it takes part.
 func (h *host) flapped(c *carp, own, heard claim) {
 	if own.base > 0 && own.patience() <= heard.units() {
 		return

@@ -72,7 +72,8 @@ func (h *host) hears(c *carp, f *frame, counter uint64) {
 }
 
 // refuses looks at an advert of a live host with our key that was refused for its counter. That is right when it was delivered before, or was on its
-// way for a second, or the attacker kept it back, or when its sender's clock is behind and it has not heard us since; then our next advert lifts it. It is wrong otherwise.
+// way for a second, or the attacker kept it back, or when its sender's clock is behind and it has not heard us since; then our next advert lifts it.
+// It is wrong otherwise.
 //
 // A sender that does not hear us, now, is left out: nothing undoes the drift between the clocks, and tells its adverts from a recording. With a vhid of 1/256 s
 // beside one of 50/256 s whose adverts do not come out, 125 ms of drift are enough.

@@ -34,8 +34,8 @@ type Store struct {
 	logged time.Time
 }
 
-// OpenStore opens the store of a prepared directory, which held the configuration m a moment ago. There may be one at a time. logf, which may not wait either, is told of
-// failures, once a minute.
+// OpenStore opens the store of a prepared directory, which held the configuration m a moment ago. There may be one at a time. logf, which may not
+// wait either, is told of failures, once a minute.
 func OpenStore(d Dir, m *config.Machine, logf func(format string, args ...any)) (*Store, error) {
 	if err := d.sweep(m); err != nil {
 		return nil, err

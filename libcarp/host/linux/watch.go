@@ -78,7 +78,8 @@ func (h *Host) follow() error {
 			h.tell(now)
 			last = now
 		}
-		// All that has come at once, unless it comes without an end; and where interfaces come and go by the hundred, no more than half of the time for it.
+		// All that has come at once, unless it comes without an end; and where interfaces come and go by the hundred, no more than half of
+		// the time for it.
 		pause := time.After(min(max(took, pauseMin), pauseMax))
 		for news, more := false, 1000; !news || more > 0 && len(links)+len(addrs) > 0; more-- {
 			select {

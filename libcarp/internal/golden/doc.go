@@ -27,5 +27,6 @@
 //	run WORDS         the command; ifconfig, sysctl and netstat are ours
 //	clean WORDS       a command that takes back what the case has done to the host's own interfaces; such cases run alone
 //
-// The system's own commands are stand-ins that print what they were asked. Words are separated by blanks; one in double quotes is a string of Go. Every case is run under two locales.
+// The system's own commands are stand-ins that print what they were asked. Words are separated by blanks; one in double quotes is a string of Go.
+// Every case is run under two locales.
 package golden

@@ -2,8 +2,8 @@
 // what is not theirs to answer.
 //
 // Ours may stand before the system's in PATH under its name, and more than once: as a link, a copy, another version or a script that starts it.
-// A link is known by the file it leads to. The system's own may have been put aside for it, as NAME.distrib: see carp-names(8). What else starts us again is known by [passed], a list in the environment of the files that were
-// tried; no file is tried twice, so a hand-over ends, whatever PATH holds.
+// A link is known by the file it leads to. The system's own may have been put aside for it, as NAME.distrib: see carp-names(8). What else starts us
+// again is known by [passed], a list in the environment of the files that were tried; no file is tried twice, so a hand-over ends, whatever PATH holds.
 package system
 
 import (

@@ -57,8 +57,8 @@ func New(mark string) (*Gate, error) {
 	return g, nil
 }
 
-// Open returns the gate whose [Gate.Files] were inherited, as descriptors of this process, which it takes over. Its leases, and which slot is which carp's, are what
-// they were; SetAddrs has to be told every carp's addresses before anything else, at once.
+// Open returns the gate whose [Gate.Files] were inherited, as descriptors of this process, which it takes over. Its leases, and which slot is which
+// carp's, are what they were; SetAddrs has to be told every carp's addresses before anything else, at once.
 func Open(mark string, fds []int) (*Gate, error) {
 	m, err := openMaps(fds)
 	if err != nil {
@@ -243,8 +243,8 @@ func nameOf(carp string) []byte {
 
 func slotBytes(slot int) []byte { return binary.NativeEndian.AppendUint32(nil, uint32(slot)) }
 
-// SetAddrs makes these the addresses of those carps, which were added. An address that is on several carps is answered for while any of their leases is fresh. The
-// error is E2BIG or ENOSPC when there are too many; then some of the addresses may be set, and the others are tried again the next time.
+// SetAddrs makes these the addresses of those carps, which were added. An address that is on several carps is answered for while any of their leases
+// is fresh. The error is E2BIG or ENOSPC when there are too many; then some of the addresses may be set, and the others are tried again the next time.
 func (g *Gate) SetAddrs(want map[string][]Addr) error {
 	g.editing.Lock()
 	defer g.editing.Unlock()

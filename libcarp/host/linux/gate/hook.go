@@ -72,8 +72,8 @@ func (g *Gate) Attach(ifindex, vrf int) error {
 	})
 }
 
-// attach puts a program in each direction of an interface, in front of all other filters and tcx programs, where it is not there yet. What get returns the second time
-// has another number.
+// attach puts a program in each direction of an interface, in front of all other filters and tcx programs, where it is not there yet. What get
+// returns the second time has another number.
 func (g *Gate) attach(ifindex int, what any, get func(egress, again bool) (*ebpf.Program, error)) error {
 	filters, err := g.filters(ifindex)
 	if err != nil {
@@ -135,7 +135,8 @@ func numbered(prog *ebpf.Program, err error) (*ebpf.Program, ebpf.ProgramID, err
 	return prog, id, nil
 }
 
-// put makes a program the first of a direction, in place of what an earlier run left, and of the one with the number was, whose filter somebody may have taken away.
+// put makes a program the first of a direction, in place of what an earlier run left, and of the one with the number was, whose filter somebody may
+// have taken away.
 func (g *Gate) put(ifindex, direction int, prog *ebpf.Program, id, was ebpf.ProgramID, name string, now []*netlink.BpfFilter) error {
 	stale := slices.DeleteFunc(slices.Clone(now), func(o *netlink.BpfFilter) bool { return !g.ours(o) })
 	all := append(slices.Clone(now), &netlink.BpfFilter{Id: int(was), Name: nameOurs + g.mark})

@@ -181,8 +181,8 @@ func (p *programs) otherCode(o other) asm.Instructions {
 	return append(code, ends(!o.egress)...)
 }
 
-// parse makes the key from the packet and jumps to "lookup", to "pass" where there is none or no such one in the map, or to short when the packet ends before. Its own symbols end in
-// suffix.
+// parse makes the key from the packet and jumps to "lookup", to "pass" where there is none or no such one in the map, or to short when the packet
+// ends before. Its own symbols end in suffix.
 func (o other) parse(suffix, short string, hints int) asm.Instructions {
 	v4, v6, arp := int32(ipv4Dst), int32(ipv6Dst), int32(arpTarget)
 	if o.egress {

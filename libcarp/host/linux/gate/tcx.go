@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcx programs (Linux 6.6) come before all filters, and may let packets pass those by. Where somebody has one, our filter's program is also the first of them, and goes
-// when he has gone: elsewhere nothing would be gained by running it twice. It has no link, so that it outlives this process as filters do. A tcx program has no
-// name that one may read without CAP_SYS_ADMIN: ours is known by the number that a filter with our name has too. So that this holds at whatever moment a process
-// dies, the filter comes first and goes last.
+// tcx programs (Linux 6.6) come before all filters, and may let packets pass those by. Where somebody has one, our filter's program is also the first
+// of them, and goes when he has gone: elsewhere nothing would be gained by running it twice. It has no link, so that it outlives this process as
+// filters do. A tcx program has no name that one may read without CAP_SYS_ADMIN: ours is known by the number that a filter with our name has too. So
+// that this holds at whatever moment a process dies, the filter comes first and goes last.
 
 // queryTCX is another in tests.
 var queryTCX = link.QueryPrograms
@@ -131,8 +131,8 @@ func (g *Gate) ahead(ifindex int, h *hook) error {
 	return nil
 }
 
-// Ahead returns ErrBehind when a tcx program comes before the gate of an interface, to which it was attached, of the calling thread's namespace: attaching it again puts
-// it first.
+// Ahead returns ErrBehind when a tcx program comes before the gate of an interface, to which it was attached, of the calling thread's namespace:
+// attaching it again puts it first.
 func (g *Gate) Ahead(ifindex int) error {
 	g.hooking.Lock()
 	defer g.hooking.Unlock()
