@@ -52,7 +52,7 @@ test:
 	@$(GOENV) sh regress/coverage.sh $(GO)
 	@sh libcarp/engine/model/check.sh
 	@$(GOENV) $(GO) run ./regress/mutate rules
-	$(GOENV) $(GO) test -count=1 -timeout 30m -parallel 2 -v ./regress
+	$(GOENV) $(GO) test -count=1 -timeout 30m -parallel 4 -v ./regress
 
 fuzz:
 	@sh regress/go-version.sh $(GO)
