@@ -210,6 +210,16 @@ func (l *lab) ensure(c host.Carp) int {
 	return index
 }
 
+// amiss reports whether the host says within d that somebody has changed a carp's link.
+func (l *lab) amiss(d time.Duration) bool {
+	select {
+	case <-l.host.Amiss():
+		return true
+	case <-time.After(d):
+		return false
+	}
+}
+
 func (l *lab) carp(vhid uint8, master bool, addrs ...string) host.Carp {
 	c := host.Carp{Name: "carp" + string('0'+rune(vhid)), Carpdev: l.eth0, MAC: config.VirtualMAC(vhid), VHIDs: []uint8{vhid}, Master: master}
 	for _, a := range addrs {

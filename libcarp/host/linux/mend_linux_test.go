@@ -40,24 +40,16 @@ func TestSettingsAreSeen(t *testing.T) {
 func TestAmiss(t *testing.T) {
 	t.Parallel()
 	inNetwork(t, func(l *lab) {
-		amiss := func(d time.Duration) bool {
-			select {
-			case <-l.host.Amiss():
-				return true
-			case <-time.After(d):
-				return false
-			}
-		}
 		c := l.carp(1, true, "192.168.1.10/24", "2001:db8::10/64")
 		l.ensure(c)
-		for amiss(200 * time.Millisecond) { // while it is made, it is not what it has to be
+		for l.amiss(200 * time.Millisecond) { // while it is made, it is not what it has to be
 			l.ensure(c)
 		}
 		for range 4 {
 			c.Master = !c.Master
 			l.ensure(c)
 		}
-		if amiss(1500 * time.Millisecond) {
+		if l.amiss(1500 * time.Millisecond) {
 			t.Error("what we did ourselves is amiss")
 		}
 		look := func() string {
@@ -69,7 +61,7 @@ func TestAmiss(t *testing.T) {
 			"link set carp1 type macvlan mode bridge", "link set carp1 name other", "link set carp1 arp off", "link set carp1 down",
 		} {
 			l.ip(strings.Fields(line)...)
-			if !amiss(1500 * time.Millisecond) {
+			if !l.amiss(1500 * time.Millisecond) {
 				t.Errorf("%s: not seen", line)
 			}
 			l.ensure(c)
@@ -78,7 +70,7 @@ func TestAmiss(t *testing.T) {
 			}
 		}
 		l.ip("link", "del", "carp1")
-		if !amiss(time.Second) {
+		if !l.amiss(time.Second) {
 			t.Error("deletion: not seen")
 		}
 		l.ensure(c)
@@ -90,12 +82,12 @@ func TestAmiss(t *testing.T) {
 			if w.key == "addr_gen_mode" {
 				continue // with 0 the link would get an address of its own
 			}
-			for amiss(100 * time.Millisecond) {
+			for l.amiss(100 * time.Millisecond) {
 				l.ensure(c)
 			}
 			key := fmt.Sprintf("%s/conf/%s/%s", w.family, name, w.key)
 			l.sysctl(key, strconv.Itoa(1-min(w.value, 1)))
-			if !amiss(1500 * time.Millisecond) {
+			if !l.amiss(1500 * time.Millisecond) {
 				t.Errorf("%s: not seen", key)
 			}
 			l.ensure(c)
@@ -110,18 +102,10 @@ func TestAmiss(t *testing.T) {
 func TestCarpdevIsKept(t *testing.T) {
 	t.Parallel()
 	inNetwork(t, func(l *lab) {
-		amiss := func(d time.Duration) bool {
-			select {
-			case <-l.host.Amiss():
-				return true
-			case <-time.After(d):
-				return false
-			}
-		}
 		one, two := l.carp(1, false, "192.168.1.10/24"), l.carp(2, false, "192.168.1.20/24")
 		l.ensure(one)
 		l.ensure(two)
-		for amiss(200 * time.Millisecond) { // while they were made, they were not what they have to be
+		for l.amiss(200 * time.Millisecond) { // while they were made, they were not what they have to be
 			l.ensure(one)
 			l.ensure(two)
 		}
@@ -129,7 +113,7 @@ func TestCarpdevIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.sysctl("ipv4/conf/eth0/arp_ignore", "0")
-		if !amiss(1500 * time.Millisecond) {
+		if !l.amiss(1500 * time.Millisecond) {
 			t.Error("a change of the carpdev is not seen")
 		}
 		l.ensure(one)

@@ -66,23 +66,15 @@ func TestNoProtodown(t *testing.T) {
 				asked(fmt.Sprintf("master %t", master), master)
 			}
 		}
-		amiss := func(d time.Duration) bool {
-			select {
-			case <-l.host.Amiss():
-				return true
-			case <-time.After(d):
-				return false
-			}
-		}
 		masters := func() {
 			for n := uint8(1); n <= 2; n++ {
 				l.ensure(l.carp(n, true, fmt.Sprintf("192.168.1.1%d/24", n-1), fmt.Sprintf("2001:db8::1%d/64", n-1)))
 			}
 		}
-		for amiss(200 * time.Millisecond) { // while it was made, it was not what it has to be
+		for l.amiss(200 * time.Millisecond) { // while it was made, it was not what it has to be
 			masters()
 		}
-		if amiss(1200 * time.Millisecond) {
+		if l.amiss(1200 * time.Millisecond) {
 			t.Error("what is as it has to be is amiss")
 		}
 		if text := <-said; !strings.HasPrefix(text, "kernelsim: no protodown (") || len(said) != 0 {
