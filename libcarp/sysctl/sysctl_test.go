@@ -148,9 +148,10 @@ func TestResolveVariables(t *testing.T) {
 
 // Whatever the words are, the command ends in 0 or 1.
 func FuzzMain(f *testing.F) {
+	f.Add("-f ") // a file without a name
 	f.Fuzz(func(t *testing.T, line string) {
 		words := strings.Split(line, " ")
-		if o, err := parseOptions(words); err == nil && o.file != "" {
+		if o, err := parseOptions(words); err == nil && o.read {
 			return // files are not to be read at random
 		}
 		fk := &fake{values: config.DefaultSysctl(), root: t.TempDir()}
