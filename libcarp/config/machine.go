@@ -325,12 +325,11 @@ func (m *Machine) planGroup(ch Change, env Env) (Plan, error) {
 
 // merge is the state of one interface change half way.
 type merge struct {
-	m       *Machine
-	env     Env
-	i       *Interface // nil: does not exist (yet, any more)
-	states  []string
-	created bool
-	await   bool // see [Await]
+	m      *Machine
+	env    Env
+	i      *Interface // nil: does not exist (yet, any more)
+	states []string
+	await  bool // see [Await]
 }
 
 func (m *Machine) planInterface(ch Change, env Env) (Plan, error) {
@@ -359,46 +358,48 @@ func (m *Machine) planInterface(ch Change, env Env) (Plan, error) {
 	return p, nil
 }
 
+// setters are the words that cannot be wrong: their arguments were checked when they were parsed.
+var setters = map[Word]func(*Interface, Clause){
+	Up:            func(i *Interface, _ Clause) { i.Up = true },
+	Down:          func(i *Interface, _ Clause) { i.Up = false },
+	Advbase:       func(i *Interface, c Clause) { i.Advbase = uint8(c.N) },
+	Advskew:       func(i *Interface, c Clause) { i.Nodes[0].Advskew = uint8(c.N) },
+	PassPhrase:    func(i *Interface, c Clause) { i.Pass = c.Pass },
+	NoCarppeer:    func(i *Interface, _ Clause) { i.Peer = netip.Addr{} },
+	NoCarppeer6:   func(i *Interface, _ Clause) { i.Peer6 = netip.Addr{} },
+	NoDescription: func(i *Interface, _ Clause) { i.Description = "" },
+	Order:         func(i *Interface, c Clause) { i.Order = c.N },
+	Request:       func(i *Interface, c Clause) { i.Requests = remember(i.Requests, c.Text) },
+}
+
+// apply merges one clause: first the words that need no interface, then those that change one.
 func (g *merge) apply(name string, c Clause) Errno {
-	switch c.Word {
-	case Await:
+	switch {
+	case c.Word == Await:
 		return OK
-	case Create, Need:
+	case c.Word == Create, c.Word == Need:
 		return g.create(name, c.Word == Need)
-	case Destroy:
-		if g.i == nil {
-			return g.absent(name, EINVAL)
-		}
-		g.i = nil
+	case g.i == nil && c.Word == Destroy:
+		return g.absent(name, EINVAL)
+	case g.i == nil:
+		return g.absent(name, ENOTTY)
+	case setters[c.Word] != nil:
+		setters[c.Word](g.i, c)
 		return OK
 	}
-	if g.i == nil {
-		return g.absent(name, ENOTTY)
-	}
-	i := g.i
 	switch c.Word {
-	case Up:
-		i.Up = true
-	case Down:
-		i.Up = false
+	case Destroy:
+		g.i = nil
 	case Description:
 		if len(c.Text) > DescriptionMax {
 			return ENAMETOOLONG
 		}
-		i.Description = c.Text
-	case NoDescription:
-		i.Description = ""
+		g.i.Description = c.Text
 	case VHID:
-		if g.taken(i.Carpdev, uint8(c.N)) {
+		if g.taken(g.i.Carpdev, uint8(c.N)) {
 			return EINVAL
 		}
-		i.Nodes = []Node{{VHID: uint8(c.N), Advskew: i.Nodes[0].Advskew}}
-	case Advskew:
-		i.Nodes[0].Advskew = uint8(c.N)
-	case Advbase:
-		i.Advbase = uint8(c.N)
-	case PassPhrase:
-		i.Pass = c.Pass
+		g.i.Nodes = []Node{{VHID: uint8(c.N), Advskew: g.i.Nodes[0].Advskew}}
 	case Carpdev:
 		return g.carpdev(c.Text)
 	case State:
@@ -407,40 +408,26 @@ func (g *merge) apply(name string, c Clause) Errno {
 		}
 	case Carppeer, Carppeer6:
 		return g.peer(c)
-	case NoCarppeer:
-		i.Peer = netip.Addr{}
-	case NoCarppeer6:
-		i.Peer6 = netip.Addr{}
 	case Lladdr:
 		if c.MAC.IsMulticast() {
 			return EINVAL
 		}
-		i.MAC = c.MAC
+		g.i.MAC = c.MAC
 	case InGroup:
 		return g.join(c.Text)
 	case LeaveGroup:
-		at := slices.Index(i.Groups, c.Text)
-		if at < 0 {
-			return ENOENT
-		}
-		i.Groups = slices.Delete(i.Groups, at, at+1)
+		return g.leave(c.Text)
 	case AddAddr:
 		return g.addAddr(c.Addr)
 	case DelAddr:
-		return g.delAddr(i.addrIndex(c.Addr.Addr()))
-	case DelFirst, DropFirst:
-		errno := g.delAddr(slices.IndexFunc(i.Addrs, ofFamily(c.Text)))
-		if c.Word == DropFirst && errno == EADDRNOTAVAIL {
-			return OK
-		}
-		return errno
+		return g.delAddr(g.i.addrIndex(c.Addr.Addr()))
+	case DelFirst:
+		return g.delFirst(c.Text)
+	case DropFirst:
+		g.delFirst(c.Text)
 	case DropAll:
-		for g.delAddr(slices.IndexFunc(i.Addrs, ofFamily(c.Text))) == OK {
+		for g.delFirst(c.Text) == OK {
 		}
-	case Order:
-		i.Order = c.N
-	case Request:
-		i.Requests = remember(i.Requests, c.Text)
 	default:
 		return EINVAL
 	}
@@ -477,7 +464,7 @@ func (g *merge) create(name string, need bool) Errno {
 	for _, o := range g.m.Interfaces {
 		order = max(order, min(o.Order, orderMax-1)+1)
 	}
-	g.i, g.created = NewInterface(name, order), true
+	g.i = NewInterface(name, order)
 	return OK
 }
 
@@ -557,6 +544,15 @@ func (g *merge) join(group string) Errno {
 	return OK
 }
 
+func (g *merge) leave(group string) Errno {
+	at := slices.Index(g.i.Groups, group)
+	if at < 0 {
+		return ENOENT
+	}
+	g.i.Groups = slices.Delete(g.i.Groups, at, at+1)
+	return OK
+}
+
 func (g *merge) addAddr(p netip.Prefix) Errno {
 	addr := p.Addr()
 	switch {
@@ -607,7 +603,11 @@ func ofFamily(family string) func(netip.Prefix) bool {
 	return func(p netip.Prefix) bool { return p.Addr().Is4() == (family == "inet") }
 }
 
-// delAddr removes the n-th address. With the last one the interface goes down (ip_carp.c: carp_addr_updated).
+func (g *merge) delFirst(family string) Errno {
+	return g.delAddr(slices.IndexFunc(g.i.Addrs, ofFamily(family)))
+}
+
+// delAddr removes the n-th address, with n below 0 none. With the last one the interface goes down (ip_carp.c: carp_addr_updated).
 func (g *merge) delAddr(n int) Errno {
 	if n < 0 {
 		return EADDRNOTAVAIL
