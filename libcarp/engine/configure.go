@@ -263,53 +263,72 @@ func (e *Engine) destroy(c *carp, now Instant) {
 func (e *Engine) reconfigure(c *carp, to *config.Interface, now Instant) {
 	from := c.cfg
 	sameHost := from.Carpdev == to.Carpdev && slices.EqualFunc(from.Nodes, to.Nodes, func(a, b config.Node) bool { return a.VHID == b.VHID })
-	stops := !to.Up || len(to.Addrs) == 0
 	switch {
 	case !sameHost:
 		e.halt(c, now, reasonConfig, true)
-	case stops:
+	case !to.Up || len(to.Addrs) == 0:
 		e.halt(c, now, reasonDown, true)
 	}
-	c.cfg, c.digested = to, 0
-	c.baseSeen = false
-	if demotion := c.demotion; !slices.Equal(from.Groups, to.Groups) {
-		e.recount()
-		e.emit(&PublishGroups{})
-		if c.demotion > demotion {
-			defer e.advertiseNow(c, now)
-		}
-	}
-	added := newAddrs(from, to)
-	if from.MAC != to.MAC { // clients have to learn all of them anew
-		added = newAddrs(&config.Interface{}, to)
+	c.cfg, c.digested, c.baseSeen = to, 0, false
+	worse := e.regroup(c, from)
+	if from.MAC != to.MAC {
 		c.own = from.Carpdev == to.Carpdev && c.isOwn()
 	}
-	if !sameHost {
-		if from.Carpdev != to.Carpdev {
-			e.detach(c, now)
-		}
-		e.makeNodes(c)
-		e.ensure(c) // with the new MAC, where the carpdev stays
-		e.attach(c, now)
+	if sameHost {
+		e.adapt(c, from, now)
 	} else {
-		e.rekey(c, from, now)
-		for i, n := range c.nodes {
-			n.advskew = to.Nodes[i].Advskew
-		}
-		if from.MAC != to.MAC || from.Peer != to.Peer || from.Peer6 != to.Peer6 || !slices.Equal(from.Addrs, to.Addrs) {
-			e.ensure(c)
-		}
-		if c.cfg.Carpdev == "" {
-			e.attach(c, now)
-		}
-		e.settle(c, now, reasonDown)
-		e.announceAdded(c, added)
-		if from.MAC != to.MAC && c.nodes[0].state == Master {
-			c.nodes[0].garp = e.garps(c.nodes[0])
-		}
+		e.replace(c, from, now)
 	}
 	e.touchAll(c)
 	e.publish(c)
+	if worse {
+		e.advertiseNow(c, now)
+	}
+}
+
+// regroup follows a carp into other groups, and reports whether they demote it more than those it was in.
+func (e *Engine) regroup(c *carp, from *config.Interface) (worse bool) {
+	if slices.Equal(from.Groups, c.cfg.Groups) {
+		return false
+	}
+	before := c.demotion
+	e.recount()
+	e.emit(&PublishGroups{})
+	return c.demotion > before
+}
+
+// replace begins anew, as other virtual hosts or elsewhere.
+func (e *Engine) replace(c *carp, from *config.Interface, now Instant) {
+	if from.Carpdev != c.cfg.Carpdev {
+		e.detach(c, now)
+	}
+	e.makeNodes(c)
+	e.ensure(c) // with the new MAC, where the carpdev stays
+	e.attach(c, now)
+}
+
+// adapt goes on as the same virtual hosts.
+func (e *Engine) adapt(c *carp, from *config.Interface, now Instant) {
+	to, otherMAC := c.cfg, from.MAC != c.cfg.MAC
+	added := newAddrs(from, to)
+	if otherMAC { // clients have to learn all of them anew
+		added = newAddrs(&config.Interface{}, to)
+	}
+	e.rekey(c, from, now)
+	for i, n := range c.nodes {
+		n.advskew = to.Nodes[i].Advskew
+	}
+	if otherMAC || from.Peer != to.Peer || from.Peer6 != to.Peer6 || !slices.Equal(from.Addrs, to.Addrs) {
+		e.ensure(c)
+	}
+	if to.Carpdev == "" {
+		e.attach(c, now)
+	}
+	e.settle(c, now, reasonDown)
+	e.announceAdded(c, added)
+	if otherMAC && c.nodes[0].state == Master {
+		c.nodes[0].garp = e.garps(c.nodes[0])
+	}
 }
 
 // rekey prepares the HMACs anew where key or addresses changed. With the same key, adverts over previous lists of addresses still count.
