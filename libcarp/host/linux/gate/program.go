@@ -5,6 +5,7 @@ package gate
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -153,7 +154,7 @@ func (p *programs) carpCode(egress bool, slot int) asm.Instructions {
 // otherCode: the packet's address, on its way in the destination, on its way out the source, leads to the lease.
 func (p *programs) otherCode(o other) asm.Instructions {
 	code := asm.Instructions{asm.Mov.Reg(ctx, asm.R1)}
-	code = append(code, o.parse("", "short", p.maps.hints.FD())...)
+	code = append(code, parser{o, "", "short", p.maps.hints.FD()}.parse()...)
 	// Headers that a card has left in fragments are gathered, once: what is short even then is no packet. There is no loop, since without CAP_PERFMON the
 	// kernel follows also the branches that cannot be taken.
 	code = append(code,
@@ -164,7 +165,7 @@ func (p *programs) otherCode(o other) asm.Instructions {
 		asm.FnSkbPullData.Call().WithSymbol("pull"),
 		asm.JNE.Imm(asm.R0, 0, "drop"), // no memory
 	)
-	code = append(code, o.parse(" again", "pass", p.maps.hints.FD())...)
+	code = append(code, parser{o, " again", "pass", p.maps.hints.FD()}.parse()...)
 	code = append(code,
 		asm.LoadMapPtr(asm.R1, p.maps.addrs.FD()).WithSymbol("lookup"),
 		asm.Mov.Reg(asm.R2, asm.RFP),
@@ -181,97 +182,135 @@ func (p *programs) otherCode(o other) asm.Instructions {
 	return append(code, ends(!o.egress)...)
 }
 
+// A parser writes the code that finds a packet's address. A program has it twice, so that its symbols end in a suffix.
+type parser struct {
+	other
+	suffix string
+	short  string // where to go when the packet ends too early
+	hints  int
+}
+
+func (p parser) symbol(parts ...any) string { return fmt.Sprint(parts...) + p.suffix }
+
 // parse makes the key from the packet and jumps to "lookup", to "pass" where there is none or no such one in the map, or to short when the packet
-// ends before. Its own symbols end in suffix.
-func (o other) parse(suffix, short string, hints int) asm.Instructions {
+// ends before.
+func (p parser) parse() asm.Instructions {
 	v4, v6, arp := int32(ipv4Dst), int32(ipv6Dst), int32(arpTarget)
-	if o.egress {
+	if p.egress {
 		v4, v6, arp = ipv4Src, ipv6Src, arpSender
 	}
+	return slices.Concat(p.byProtocol(), p.fromARP(arp), p.fromIPv4(v4), p.fromIPv6(v6))
+}
+
+// byProtocol goes by the frame's protocol to "arp", "ipv4" or "ipv6", behind tags with id 0. Other VLANs and other protocols pass.
+func (p parser) byProtocol() asm.Instructions {
 	code := asm.Instructions{
 		// A tag that the card or the kernel has taken out of the frame.
 		asm.LoadMem(protocol, ctx, skbProtocol, asm.Word),
 		asm.Mov.Imm(offset, 0),
 		asm.LoadMem(asm.R2, ctx, skbVLANPresent, asm.Word),
-		asm.JEq.Imm(asm.R2, 0, "tags 0"+suffix),
+		asm.JEq.Imm(asm.R2, 0, p.symbol("tags ", 0)),
 		asm.LoadMem(asm.R2, ctx, skbVLANTCI, asm.Word),
 		asm.And.Imm(asm.R2, 0x0fff),
 		asm.JNE.Imm(asm.R2, 0, "pass"),
 	}
-	for n := 0; n <= tagsMax; n++ {
+	for n := range tagsMax + 1 {
 		code = append(code,
-			asm.JEq.Imm(protocol, onWire(unix.ETH_P_IP), "ipv4"+suffix).WithSymbol(fmt.Sprint("tags ", n, suffix)),
-			asm.JEq.Imm(protocol, onWire(unix.ETH_P_IPV6), "ipv6"+suffix),
-			asm.JEq.Imm(protocol, onWire(unix.ETH_P_ARP), "arp"+suffix),
-			asm.JEq.Imm(protocol, onWire(unix.ETH_P_8021Q), fmt.Sprint("tag ", n, suffix)),
+			asm.JEq.Imm(protocol, onWire(unix.ETH_P_IP), p.symbol("ipv4")).WithSymbol(p.symbol("tags ", n)),
+			asm.JEq.Imm(protocol, onWire(unix.ETH_P_IPV6), p.symbol("ipv6")),
+			asm.JEq.Imm(protocol, onWire(unix.ETH_P_ARP), p.symbol("arp")),
+			asm.JEq.Imm(protocol, onWire(unix.ETH_P_8021Q), p.symbol("tag ", n)),
 			asm.JNE.Imm(protocol, onWire(unix.ETH_P_8021AD), "pass"),
 		)
-		if n == tagsMax {
-			code = append(code, asm.Ja.Label("drop").WithSymbol(fmt.Sprint("tag ", n, suffix)))
-			break
+		if n < tagsMax {
+			code = append(code, at(p.symbol("tag ", n), p.untag(n))...)
 		}
-		// A tag within the frame.
-		code = append(code, asm.Mov.Imm(offset, int32(ethernetHeader+4*n)).WithSymbol(fmt.Sprint("tag ", n, suffix)))
-		code = append(code, read(0, lastAt, 4, short)...)
-		code = append(code,
+	}
+	return append(code, asm.Ja.Label("drop").WithSymbol(p.symbol("tag ", tagsMax)))
+}
+
+// untag steps over the n-th tag within the frame.
+func (p parser) untag(n int) asm.Instructions {
+	return slices.Concat(
+		asm.Instructions{asm.Mov.Imm(offset, int32(ethernetHeader+4*n))},
+		read(0, lastAt, 4, p.short),
+		asm.Instructions{
 			asm.LoadMem(asm.R2, asm.RFP, lastAt, asm.Half),
 			asm.And.Imm(asm.R2, onWire(0x0fff)),
 			asm.JNE.Imm(asm.R2, 0, "pass"),
 			asm.LoadMem(protocol, asm.RFP, lastAt+2, asm.Half),
 			asm.Add.Imm(offset, 4),
-		)
+		},
+	)
+}
+
+// fromARP counts ARP where its addresses are those of Ethernet and IPv4.
+func (p parser) fromARP(from int32) asm.Instructions {
+	return slices.Concat(
+		at(p.symbol("arp"), read(arpLengths, lastAt, 2, p.short)),
+		asm.Instructions{
+			asm.LoadMem(asm.R2, asm.RFP, lastAt, asm.Half),
+			asm.JNE.Imm(asm.R2, onWire(6<<8|4), "pass"),
+		},
+		read(from, lastAt, 4, p.short),
+		asm.Instructions{asm.Ja.Label(p.symbol("mapped"))},
+	)
+}
+
+// fromIPv4 makes the key of an IPv4 address, which ::ffff:a.b.c.d stands for.
+func (p parser) fromIPv4(from int32) asm.Instructions {
+	return slices.Concat(
+		at(p.symbol("ipv4"), read(from, lastAt, 4, p.short)),
+		at(p.symbol("mapped"), hint(p.hints)),
+		asm.Instructions{
+			asm.StoreImm(asm.RFP, addrAt, 0, asm.Word),
+			asm.StoreImm(asm.RFP, addrAt+4, 0, asm.Word),
+			asm.StoreImm(asm.RFP, addrAt+8, 0, asm.Half),
+			asm.StoreImm(asm.RFP, addrAt+10, -1, asm.Half),
+			asm.StoreImm(asm.RFP, keyAt, int64(p.vrf), asm.Word),
+			asm.Ja.Label("lookup"),
+		},
+	)
+}
+
+// fromIPv6 makes the key of an IPv6 address. A link-local one is of this link alone.
+func (p parser) fromIPv6(from int32) asm.Instructions {
+	code := at(p.symbol("ipv6"), read(from, addrAt, 16, p.short))
+	if !p.egress {
+		code = append(code, p.solicited()...)
 	}
-
-	// ARP counts where its addresses are those of Ethernet and IPv4.
-	code = append(code, at("arp"+suffix, read(arpLengths, lastAt, 2, short))...)
-	code = append(code,
-		asm.LoadMem(asm.R2, asm.RFP, lastAt, asm.Half),
-		asm.JNE.Imm(asm.R2, onWire(6<<8|4), "pass"),
+	return slices.Concat(code,
+		at(p.symbol("domain"), hint(p.hints)),
+		asm.Instructions{
+			asm.LoadMem(asm.R2, asm.RFP, addrAt, asm.Half),
+			asm.And.Imm(asm.R2, onWire(0xffc0)),
+			asm.Mov.Imm(asm.R3, int32(p.vrf)),
+			asm.JNE.Imm(asm.R2, onWire(0xfe80), p.symbol("key")),
+			asm.LoadMem(asm.R3, ctx, skbIfindex, asm.Word),
+			asm.StoreMem(asm.RFP, keyAt, asm.R3, asm.Word).WithSymbol(p.symbol("key")),
+			asm.Ja.Label("lookup"),
+		},
 	)
-	code = append(code, read(arp, lastAt, 4, short)...)
-	code = append(code, asm.Ja.Label("mapped"+suffix))
+}
 
-	code = append(code, at("ipv4"+suffix, read(v4, lastAt, 4, short))...)
-	code = append(code, at("mapped"+suffix, hint(hints))...)
-	code = append(code,
-		// ::ffff:a.b.c.d stands for an IPv4 address.
-		asm.StoreImm(asm.RFP, addrAt, 0, asm.Word),
-		asm.StoreImm(asm.RFP, addrAt+4, 0, asm.Word),
-		asm.StoreImm(asm.RFP, addrAt+8, 0, asm.Half),
-		asm.StoreImm(asm.RFP, addrAt+10, -1, asm.Half),
-		asm.StoreImm(asm.RFP, keyAt, int64(o.vrf), asm.Word),
-		asm.Ja.Label("lookup"),
-	)
-
-	code = append(code, at("ipv6"+suffix, read(v6, addrAt, 16, short))...)
-	if !o.egress {
-		// Who asks for a neighbour asks a group; the address is inside.
-		code = append(code,
+// solicited takes the address from within a neighbour solicitation: who asks for a neighbour asks a group.
+func (p parser) solicited() asm.Instructions {
+	return slices.Concat(
+		asm.Instructions{
 			asm.LoadMem(asm.R2, asm.RFP, addrAt, asm.Byte),
-			asm.JNE.Imm(asm.R2, 0xff, "domain"+suffix),
-		)
-		code = append(code, read(ipv6Next, lastAt, 1, short)...)
-		code = append(code,
+			asm.JNE.Imm(asm.R2, 0xff, p.symbol("domain")),
+		},
+		read(ipv6Next, lastAt, 1, p.short),
+		asm.Instructions{
 			asm.LoadMem(asm.R2, asm.RFP, lastAt, asm.Byte),
 			asm.JNE.Imm(asm.R2, unix.IPPROTO_ICMPV6, "pass"),
-		)
-		code = append(code, read(icmpv6Type, lastAt, 1, short)...)
-		code = append(code,
+		},
+		read(icmpv6Type, lastAt, 1, p.short),
+		asm.Instructions{
 			asm.LoadMem(asm.R2, asm.RFP, lastAt, asm.Byte),
 			asm.JNE.Imm(asm.R2, neighbourSolicitation, "pass"),
-		)
-		code = append(code, read(ndTarget, addrAt, 16, short)...)
-	}
-	code = append(code, at("domain"+suffix, hint(hints))...)
-	return append(code,
-		// A link-local address is one of this link alone.
-		asm.LoadMem(asm.R2, asm.RFP, addrAt, asm.Half),
-		asm.And.Imm(asm.R2, onWire(0xffc0)),
-		asm.Mov.Imm(asm.R3, int32(o.vrf)),
-		asm.JNE.Imm(asm.R2, onWire(0xfe80), "key"+suffix),
-		asm.LoadMem(asm.R3, ctx, skbIfindex, asm.Word),
-		asm.StoreMem(asm.RFP, keyAt, asm.R3, asm.Word).WithSymbol("key"+suffix),
-		asm.Ja.Label("lookup"),
+		},
+		read(ndTarget, addrAt, 16, p.short),
 	)
 }
 
