@@ -156,95 +156,109 @@ func (h *Host) make(c host.Carp) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	link, err := h.find(c, parent)
+	link, created, err := h.findOrCreate(c, parent)
 	if err != nil {
 		return 0, err
-	}
-	created := link == nil
-	if created {
-		h.mended = true
-		if link, err = h.create(c); err != nil {
-			return 0, err
-		}
 	}
 	index, up := link.Attrs().Index, h.guard.staysUp()
 	h.keeper.expect(index, c, up, c.Carpdev, below(parent))
 	if err := h.straighten(index); err != nil {
 		return 0, err
 	}
-	// Before anything can fail: what is known here is removed by Remove.
-	old, had := h.made[c.Name]
-	now := made{index: index, carp: c, below: below(parent)}
-	if had && old.carp.Carpdev == c.Carpdev {
-		now.groups = old.groups
-	}
-	h.made[c.Name] = now
-	if had && old.carp.Carpdev != c.Carpdev {
-		h.depart(old)
-	}
+	old := h.enter(made{index: index, carp: c, below: below(parent)})
 	if err := h.listen(parent, c, index); err != nil {
 		return 0, err
 	}
 	h.neighbours.want(c.Name, c.Carpdev, c.Peers)
-	// The gate is for the addresses that go, too.
-	if err := h.guard.protect(link, c, append(addrsOf(linkAddrs(c), linkAddrs(old.carp)), h.own.of(c.Name)...)); err != nil {
+	if err := h.cover(link, c, parent, linkAddrs(old)); err != nil {
 		return 0, err
 	}
-	h.sysctls.forCarp(c.Name)
-	h.sysctls.forCarpdev(parent.Attrs().Name, parent.Attrs().Index)
-	if now.below != 0 { // it hears the same requests, and would answer them with its own MAC
-		if lower, err := h.netlink.LinkByIndex(now.below); err == nil {
-			h.sysctls.forCarpdev(lower.Attrs().Name, now.below)
-		}
-	}
-	if !c.Master && !c.Own {
-		h.routes.lower(c.Name)
-	}
-	if err := h.guard.prepare(index, c); err != nil {
+	if err := h.populate(link, c, created); err != nil {
 		return 0, err
 	}
-	var have []netlink.Addr
-	if !created { // asking for them costs time in proportion to all that the host has
-		if have, err = addrsOn(link, netlink.FAMILY_ALL); err != nil {
-			return 0, err
-		}
-	}
-	on := linkAddrs(c)
-	if c.Own {
-		on = nil
-		if err := h.placeOwn(c); err != nil {
-			return 0, err
-		}
-	}
-	if err := h.address(link, have, on); err != nil {
+	if err := h.open(index, c); err != nil {
 		return 0, err
-	}
-	if !c.Own {
-		if err := h.placeOwn(c); err != nil {
-			return 0, err
-		}
-	}
-	if err := h.guard.protect(link, c, addrsOf(linkAddrs(c))); err != nil {
-		return 0, err
-	}
-	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil {
-		return 0, err
-	}
-	if err := h.routes.want(index, c); err != nil {
-		return 0, err
-	}
-	if c.Master {
-		if err := h.routes.ready(c.Name); err != nil {
-			return 0, err
-		}
 	}
 	if h.guard.staysUp() != up { // found out just now
-		h.keeper.expect(index, c, !up, c.Carpdev, now.below)
+		h.keeper.expect(index, c, !up, c.Carpdev, below(parent))
 	}
 	m := h.made[c.Name]
 	m.whole = true
 	h.made[c.Name] = m
 	return index, nil
+}
+
+func (h *Host) findOrCreate(c host.Carp, parent netlink.Link) (link netlink.Link, created bool, err error) {
+	if link, err = h.find(c, parent); link != nil || err != nil {
+		return link, false, err
+	}
+	h.mended = true
+	link, err = h.create(c)
+	return link, true, err
+}
+
+// enter notes that there is a link, before anything can fail: what is known here is removed by Remove. It returns what the carp was before.
+func (h *Host) enter(now made) (before host.Carp) {
+	old, had := h.made[now.carp.Name]
+	stays := had && old.carp.Carpdev == now.carp.Carpdev
+	if stays {
+		now.groups = old.groups
+	}
+	h.made[now.carp.Name] = now
+	if had && !stays {
+		h.depart(old)
+	}
+	return old.carp
+}
+
+// cover lets nobody hear from the addresses of a carp that is no master, those that go included.
+func (h *Host) cover(link netlink.Link, c host.Carp, parent netlink.Link, old []netip.Prefix) error {
+	if err := h.guard.protect(link, c, append(addrsOf(linkAddrs(c), old), h.own.of(c.Name)...)); err != nil {
+		return err
+	}
+	h.sysctls.forCarp(c.Name)
+	h.sysctls.forCarpdev(parent.Attrs().Name, parent.Attrs().Index)
+	if below := below(parent); below != 0 { // it hears the same requests, and would answer them with its own MAC
+		if lower, err := h.netlink.LinkByIndex(below); err == nil {
+			h.sysctls.forCarpdev(lower.Attrs().Name, below)
+		}
+	}
+	if !c.Master && !c.Own {
+		h.routes.lower(c.Name)
+	}
+	return h.guard.prepare(link.Attrs().Index, c)
+}
+
+// populate gives the link its addresses, or the carpdev where it is to have them, and takes away those that are no longer the carp's.
+func (h *Host) populate(link netlink.Link, c host.Carp, created bool) error {
+	var have []netlink.Addr
+	if !created { // asking for them costs time in proportion to all that the host has
+		var err error
+		if have, err = addrsOn(link, netlink.FAMILY_ALL); err != nil {
+			return err
+		}
+	}
+	if c.Own {
+		if err := h.placeOwn(c); err != nil {
+			return err
+		}
+		return h.address(link, have, nil)
+	}
+	if err := h.address(link, have, linkAddrs(c)); err != nil {
+		return err
+	}
+	return h.placeOwn(c)
+}
+
+// open lets a master answer for what is there now, and its traffic leave.
+func (h *Host) open(index int, c host.Carp) error {
+	if err := h.guard.setMaster(index, c.Name, c.Master); err != nil {
+		return err
+	}
+	if err := h.routes.want(index, c); err != nil || !c.Master {
+		return err
+	}
+	return h.routes.ready(c.Name)
 }
 
 // straighten puts right what somebody else has changed of a link, as far as nothing later does.
