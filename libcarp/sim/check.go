@@ -43,33 +43,13 @@ func (h *host) source(c *carp, six bool) netip.Addr {
 
 // check compares what a step did with what it had to do.
 func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effect) {
-	hit := -1 // the node that an accepted advert is for
-	var heard claim
-	var must engine.State // what the advert demands of it
+	heard := advert{node: -1}
 	switch ev := ev.(type) {
 	case *engine.Packet:
-		stats := h.engine.Stats()
-		refused := isRefused(&h.stats, &stats) || h.machine.Sysctl.Allow == 0
-		h.sealed(ev, &h.stats, &stats, !refused)
-		h.stats = stats
-		if refused {
-			h.unchanged(now, effects)
-			if !h.frame.attack && h.frame.from != h.id && h.coincides(ev) {
-				h.w.coincident++
-				h.w.disturbed()
-			}
-			break
-		}
-		h.w.accepted++
-		if hit = h.w.carpFor(h, ev.Carpdev-2, ev.Payload[1]); hit < 0 {
-			h.w.fail("acceptance", "host %d accepted an advert for vhid %d", h.id, ev.Payload[1])
+		var ok bool
+		if heard, ok = h.received(now, ev, effects); !ok {
 			return
 		}
-		if h.coincides(ev) || ev.TTL != wire.TTL {
-			h.w.fail("acceptance", "host %d accepted an advert with TTL %d, its own counter %t", h.id, ev.TTL, h.coincides(ev))
-		}
-		heard = claim{ev.Payload[5], ev.Payload[2], ev.Payload[4]}
-		must = h.demands(now, hit, heard, ev)
 	case *engine.Sent:
 		family := 0
 		if ev.IPv6 {
@@ -82,54 +62,114 @@ func (h *host) check(now engine.Instant, ev engine.Event, effects []engine.Effec
 		h.linked()
 	}
 	h.order(effects)
-
 	for n := range h.nodes {
-		b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
-		if hit == n {
-			h.obeyed(now, n, must, heard)
-		} else if a.State != b.State {
+		if heard.node == n {
+			h.obeyed(now, n, heard.must, heard.claim)
+		} else if h.nodes[n].State != h.before[n].State {
 			h.explain(now, n, ev)
 		}
-		if overslept(b, now) && c.told == engine.Master && !c.gaveWay {
-			h.w.fail("a master that slept gives way", "host %d %s: advertised at %d, due again at %d, and MASTER at %d", h.id, c.name, c.sent, b.Deadline, now)
+		h.changed(now, n)
+		h.demoted(n, ev)
+		h.advertised(now, n, ev)
+		h.truthful(n)
+	}
+}
+
+// An advert is one that was accepted.
+type advert struct {
+	node  int // that it is for; -1: none was accepted
+	claim claim
+	must  engine.State // what it demands of the node
+}
+
+// received judges whether a packet was to be accepted; false: it was wrongly.
+func (h *host) received(now engine.Instant, p *engine.Packet, effects []engine.Effect) (heard advert, ok bool) {
+	stats := h.engine.Stats()
+	refused := isRefused(&h.stats, &stats) || h.machine.Sysctl.Allow == 0
+	h.sealed(p, &h.stats, &stats, !refused)
+	h.stats = stats
+	if refused {
+		h.unchanged(now, effects)
+		if !h.frame.attack && h.frame.from != h.id && h.coincides(p) {
+			h.w.coincident++
+			h.w.disturbed()
 		}
-		if a.State != b.State {
-			c.tie = tieCount{}
-			if a.State == engine.Backup {
-				c.reset = now
+		return advert{node: -1}, true
+	}
+	h.w.accepted++
+	n := h.w.carpFor(h, p.Carpdev-2, p.Payload[1])
+	if n < 0 {
+		h.w.fail("acceptance", "host %d accepted an advert for vhid %d", h.id, p.Payload[1])
+		return heard, false
+	}
+	if h.coincides(p) || p.TTL != wire.TTL {
+		h.w.fail("acceptance", "host %d accepted an advert with TTL %d, its own counter %t", h.id, p.TTL, h.coincides(p))
+	}
+	said := claim{p.Payload[5], p.Payload[2], p.Payload[4]}
+	return advert{n, said, h.demands(now, n, said, p)}, true
+}
+
+// changed: a master that slept is none any more, and with another state other waits begin.
+func (h *host) changed(now engine.Instant, n int) {
+	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
+	if overslept(b, now) && c.told == engine.Master && !c.gaveWay {
+		h.w.fail("a master that slept gives way", "host %d %s: advertised at %d, due again at %d, and MASTER at %d", h.id, c.name, c.sent, b.Deadline, now)
+	}
+	if a.State != b.State {
+		c.tie = tieCount{}
+		if a.State == engine.Backup {
+			c.reset = now
+		}
+	}
+}
+
+// demoted: only what was sent ends a demotion for what could not be, and what demotes shows in advskew as far as it has to.
+func (h *host) demoted(n int, ev engine.Event) {
+	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
+	for f := range a.Failing {
+		if _, sent := ev.(*engine.Sent); b.Failing[f] && !a.Failing[f] && !sent {
+			c.failures[f] = 0
+			if a.State != engine.Init { // there nothing can be found out
+				h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
 			}
 		}
-		for f := range a.Failing {
-			if _, sent := ev.(*engine.Sent); b.Failing[f] && !a.Failing[f] && !sent {
-				c.failures[f] = 0
-				if a.State != engine.Init { // there nothing can be found out
-					h.w.fail("demotion", "host %d %s: has ceased to fail by %T", h.id, c.name, ev)
-				}
-			}
+	}
+	if skew := h.slowed(claim{a.Advbase, c.skew, a.Demote}).skew; a.Demote > 0 && a.Advskew != skew || a.Demote == 0 && a.Advskew != c.skew {
+		h.w.fail("demoteskew", "host %d %s: advskew %d, demoted by %d: says %d", h.id, c.name, c.skew, a.Demote, a.Advskew)
+	}
+	if a.State == engine.Init && a.Failing != [2]bool{} {
+		h.w.fail("every cause of demotion can be undone", "host %d %s: demotes the host in INIT, where nothing can be found out", h.id, c.name)
+	}
+}
+
+// advertised: a master says at once what others have to know, and is not made to wait.
+func (h *host) advertised(now engine.Instant, n int, ev engine.Event) {
+	b, a, c := &h.before[n], &h.nodes[n], &h.carps[n]
+	if b.State != engine.Master {
+		return
+	}
+	silent := a.State == engine.Master && !c.gaveWay && !c.advertised
+	if _, configured := ev.(*engine.Configure); configured && silent && a.Deadline > b.Deadline {
+		h.w.fail("no change puts an advert off", "host %d %s: from %d to %d", h.id, c.name, b.Deadline, a.Deadline)
+	}
+	if silent && a.Demote > b.Demote {
+		h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote) // spec E.7
+	}
+	if a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
+		if _, linked := ev.(*engine.Links); !linked { // there nothing can be sent
+			h.w.fail("who gives up by command bows out", "host %d %s: %T", h.id, c.name, ev)
 		}
-		if skew := h.slowed(claim{a.Advbase, c.skew, a.Demote}).skew; a.Demote > 0 && a.Advskew != skew || a.Demote == 0 && a.Advskew != c.skew {
-			h.w.fail("demoteskew", "host %d %s: advskew %d, demoted by %d: says %d", h.id, c.name, c.skew, a.Demote, a.Advskew)
-		}
-		if _, configured := ev.(*engine.Configure); configured && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised && a.Deadline > b.Deadline {
-			h.w.fail("no change puts an advert off", "host %d %s: from %d to %d", h.id, c.name, b.Deadline, a.Deadline)
-		}
-		if a.Demote > b.Demote && b.State == engine.Master && a.State == engine.Master && !c.gaveWay && !c.advertised {
-			h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote) // spec E.7
-		}
-		if a.State == engine.Init && a.Failing != [2]bool{} {
-			h.w.fail("every cause of demotion can be undone", "host %d %s: demotes the host in INIT, where nothing can be found out", h.id, c.name)
-		}
-		if b.State == engine.Master && a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
-			if _, linked := ev.(*engine.Links); !linked { // there nothing can be sent
-				h.w.fail("who gives up by command bows out", "host %d %s: %T", h.id, c.name, ev)
-			}
-		}
-		if c.told != a.State {
-			h.w.fail("effects", "host %d %s: told %v, is %v", h.id, c.name, c.told, a.State)
-		}
-		if c.answers != (a.State == engine.Master) {
-			h.w.fail("effects", "host %d %s: %v, answers %v", h.id, c.name, a.State, c.answers)
-		}
+	}
+}
+
+// truthful: what the effects have told is what the node is.
+func (h *host) truthful(n int) {
+	a, c := &h.nodes[n], &h.carps[n]
+	if c.told != a.State {
+		h.w.fail("effects", "host %d %s: told %v, is %v", h.id, c.name, c.told, a.State)
+	}
+	if c.answers != (a.State == engine.Master) {
+		h.w.fail("effects", "host %d %s: %v, answers %v", h.id, c.name, a.State, c.answers)
 	}
 }
 

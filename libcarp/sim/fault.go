@@ -307,42 +307,33 @@ func (w *World) network() {
 	}
 }
 
+// inflictHost begins (by 1) or ends (by -1) a fault of one host.
 func (w *World) inflictHost(h *host, f *Fault, by int) {
 	c := &h.carps[f.Carp]
+	vhost := &w.scenario.VHosts[c.vhost]
+	configure := func(format string, args ...any) func() {
+		return func() { h.configure(f.Carp, fmt.Sprintf(format, args...)) }
+	}
+	sysctl := func(name string, value int) func() { return func() { h.sysctl(name, value) } }
 	switch f.Kind {
 	case SetAdvskew:
-		h.do(func() { c.skew = uint8(f.N); h.configure(f.Carp, fmt.Sprintf("advskew %d", f.N)) })
+		h.do(func() { c.skew = uint8(f.N); configure("advskew %d", f.N)() })
 	case SetAdvbase:
-		h.do(func() { c.base = uint8(f.N); h.configure(f.Carp, fmt.Sprintf("advbase %d", f.N)) })
+		h.do(func() { c.base = uint8(f.N); configure("advbase %d", f.N)() })
 	case SetPreempt:
-		h.do(func() { h.sysctl("preempt", int(f.N)) })
+		h.do(sysctl("preempt", int(f.N)))
 	case SetState:
-		word := "backup"
-		if f.N == 1 {
-			word = "master"
-		}
-		h.do(func() { h.configure(f.Carp, "state "+word) })
+		h.do(configure("state %s", [...]string{"backup", "master"}[f.N]))
 	case Down:
-		if c.downs += by; by > 0 && c.downs == 1 {
-			h.do(func() { h.configure(f.Carp, "down") })
-		} else if c.downs == 0 {
-			h.do(func() { h.configure(f.Carp, "up") })
-		}
+		h.overlap(&c.downs, by, configure("down"), configure("up"))
 	case OtherPass:
-		if c.strangers += by; by > 0 && c.strangers == 1 {
-			h.do(func() { h.configure(f.Carp, fmt.Sprintf("pass %q", fmt.Sprint("of host ", h.id))) })
-		} else if c.strangers == 0 {
-			h.do(func() { h.configure(f.Carp, fmt.Sprintf("pass %q", w.scenario.VHosts[c.vhost].Pass)) })
-		}
+		h.overlap(&c.strangers, by, configure("pass %q", fmt.Sprint("of host ", h.id)), configure("pass %q", vhost.Pass))
 	case OtherAddrs:
-		extra := w.scenario.VHosts[c.vhost].Extra
-		if c.extra += by; by > 0 && c.extra == 1 {
-			h.do(func() { h.configure(f.Carp, "alias "+extra.String()) })
-		} else if c.extra == 0 {
-			h.do(func() { h.configure(f.Carp, "-alias "+extra.String()) })
-		}
-	case Crash, Restart:
-		h.stop(f, by)
+		h.overlap(&c.extra, by, configure("alias %v", vhost.Extra), configure("-alias %v", vhost.Extra))
+	case Deaf:
+		h.overlap(&h.deaf, by, sysctl("allow", 0), sysctl("allow", 1))
+	case Demotion:
+		h.do(func() { h.demoteByHand(int(f.N) * by) })
 	case CarrierLost:
 		h.linkDown += by
 		h.relink()
@@ -352,45 +343,13 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 	case Renumber:
 		h.renumbered += by
 		h.relink()
-	case SendFails:
-		for family := range h.sendFails {
-			if f.N>>1 != int64(2-family) { // 0: over both, 1: IPv4, 2: IPv6
-				h.sendFails[family] += by
-				h.probeFails[family] += by * int(f.N&1)
-			}
-		}
-	case SendFlaky:
-		h.flaky += by
 	case NoLink:
 		h.noLinks += by
-		h.do(func() {
-			for n := range h.carps {
-				if h.up && (by > 0 || h.broken[n]) {
-					h.made(n)
-				}
-			}
-		})
-	case Deaf:
-		if h.deaf += by; by > 0 && h.deaf == 1 {
-			h.do(func() { h.sysctl("allow", 0) })
-		} else if h.deaf == 0 {
-			h.do(func() { h.sysctl("allow", 1) })
-		}
-	case Demotion:
-		h.do(func() {
-			word := config.Demote
-			if by < 0 {
-				word = config.Undemote
-			}
-			h.manual += int(f.N) * by
-			h.demote(word, int(f.N))
-		})
-	case Sleep:
-		if by > 0 {
-			h.sleep(f.N == 1)
-		} else {
-			h.wake()
-		}
+		h.do(func() { h.remake(by > 0) })
+	case SendFails:
+		h.failSending(f, by)
+	case SendFlaky:
+		h.flaky += by
 	case LateTimers:
 		if h.late += f.N * int64(by); by < 0 && h.up {
 			h.woken = h.local() // a timer that should have rung long ago rings now
@@ -402,18 +361,61 @@ func (w *World) inflictHost(h *host, f *Fault, by int) {
 				h.track.step++ // harmless while the process lives; the next one begins at the wall clock
 			}
 		})
+	case Crash, Restart:
+		h.stop(f, by)
 	case Snapshot:
 		h.goBack(f, by)
-	case Succeeded:
-		if by > 0 {
-			h.sleep(false)
-			return
-		}
-		if h.up && h.asleep == 1 { // else it is a sleep alone
-			h.succeed()
-		}
-		h.wake()
+	case Sleep, Succeeded:
+		h.pause(f, by)
 	}
+}
+
+// overlap counts the faults of one kind that there are at the same time: with the first it begins, with the last it ends.
+func (h *host) overlap(count *int, by int, begin, end func()) {
+	if *count += by; by > 0 && *count == 1 {
+		h.do(begin)
+	} else if *count == 0 {
+		h.do(end)
+	}
+}
+
+func (h *host) demoteByHand(by int) {
+	h.manual += by
+	if by < 0 {
+		h.demote(config.Undemote, -by)
+	} else {
+		h.demote(config.Demote, by)
+	}
+}
+
+// remake lets the host tell of its carps' links: of all, or of those that could not be made.
+func (h *host) remake(all bool) {
+	for n := range h.carps {
+		if h.up && (all || h.broken[n]) {
+			h.made(n)
+		}
+	}
+}
+
+func (h *host) failSending(f *Fault, by int) {
+	for family := range h.sendFails {
+		if f.N>>1 != int64(2-family) { // 0: over both, 1: IPv4, 2: IPv6
+			h.sendFails[family] += by
+			h.probeFails[family] += by * int(f.N&1)
+		}
+	}
+}
+
+// pause lets a host sleep (by 1), or wakes it (by -1), maybe with another engine.
+func (h *host) pause(f *Fault, by int) {
+	if by > 0 {
+		h.sleep(f.Kind == Sleep && f.N == 1)
+		return
+	}
+	if f.Kind == Succeeded && h.up && h.asleep == 1 { // else it is a sleep alone
+		h.succeed()
+	}
+	h.wake()
 }
 
 // goBack takes a snapshot of a host (by 1), or restores it (by -1). A host that is down or asleep then is as it was all the same; it comes back later.
