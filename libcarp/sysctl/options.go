@@ -5,6 +5,7 @@ import "strings"
 // options are what stands before the names (sysctl.c: main), and those of Linux's sysctl that say how its names and ours are shown.
 type options struct {
 	all    bool   // -a, -A: list, and do not look at what follows
+	tables bool   // -A: say what shows the tables, too
 	bare   bool   // -n: values without names
 	quiet  bool   // -q: nothing about what is set
 	read   bool   // -f: names and values are to be read first
@@ -91,7 +92,7 @@ func parseOptions(args []string) (options, error) {
 func (o *options) take(letter byte) bool {
 	switch letter {
 	case 'a', 'A':
-		o.all = true
+		o.all, o.tables = true, o.tables || letter == 'A'
 		return true
 	case 'j':
 		o.json = true

@@ -184,8 +184,14 @@ func (p *program) askSystem(words []string) error {
 // listAll shows net.inet.carp, and then all that the system has.
 func (p *program) listAll() error {
 	if !p.passed {
-		if err := p.list(carpBranch); err != nil || p.json {
+		if err := p.list(carpBranch); err != nil {
 			return err
+		}
+		if p.tables {
+			p.do(carpBranch + "." + stats)
+		}
+		if p.json {
+			return nil
 		}
 	}
 	exit, err := p.ask(append([]string{"-a"}, p.letters...))
@@ -198,8 +204,8 @@ func (p *program) listAll() error {
 	return err
 }
 
-// readFile does what the lines of -f ask for. A line ends at its first blank, so that one that begins with a blank is empty; but the system's names
-// may have blanks around the equal sign and in the value, as they may in its own files.
+// readFile does what the lines of -f ask for. A line ends at its first blank, so that one that begins with a blank has an empty name, which is said
+// to be wrong (sysctl.c: main). But the system's names may have blanks around the equal sign and in the value, as they may in its own files.
 func (p *program) readFile() error {
 	data, err := os.ReadFile(p.file)
 	switch {
@@ -208,15 +214,15 @@ func (p *program) readFile() error {
 	case err != nil:
 		return fmt.Errorf("fopen: %w", statedir.ErrnoOf(err))
 	}
-	for _, line := range strings.Split(string(data), "\n") {
+	for _, line := range strings.SplitAfter(string(data), "\n") {
 		word := line
-		if end := strings.IndexAny(line, " \t#"); end >= 0 {
+		if end := strings.IndexAny(line, " \t\n#"); end >= 0 {
 			word = line[:end]
 		}
-		if word == "" {
+		if word == "" && (strings.Trim(line, " \t") == "" || line[0] == '\n' || line[0] == '#') {
 			continue
 		}
-		if name, value, ok := strings.Cut(line, "="); ok && p.isSystems(strings.TrimSpace(name)) {
+		if name, value, ok := strings.Cut(line, "="); ok && word != "" && p.isSystems(strings.TrimSpace(name)) {
 			value, _, _ = strings.Cut(value, "#")
 			word = strings.TrimSpace(name) + "=" + strings.TrimSpace(value)
 		}

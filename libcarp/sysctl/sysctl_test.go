@@ -69,7 +69,7 @@ func TestOptions(t *testing.T) {
 		{"", options{words: []string{}}},
 		{"-n a", options{bare: true, letters: []string{"-n"}, words: []string{"a"}}},
 		{"-nqw -a", options{bare: true, quiet: true, all: true, letters: []string{"-n", "-q", "-w"}, words: []string{}}},
-		{"-A", options{all: true, words: []string{}}},
+		{"-A", options{all: true, tables: true, words: []string{}}},
 		{"-f x", options{read: true, file: "x", words: []string{}}},
 		{"-nfx -q y", options{bare: true, quiet: true, read: true, file: "x", letters: []string{"-n", "-q"}, words: []string{"y"}}},
 		{"-f -n", options{read: true, file: "-n", words: []string{}}},
