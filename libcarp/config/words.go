@@ -213,7 +213,7 @@ func ParseClause(spelling string, args ...string) (Clause, error) {
 	case info.arg == text:
 		c.Text = arg
 	case info.arg == name:
-		if arg == "" || strings.ContainsAny(arg, " \t\n\"/") {
+		if arg == "" || strings.ContainsAny(arg, " \t\n\v\f\r\"/") {
 			return Clause{}, fmt.Errorf("%s %q: invalid", spelling, arg)
 		}
 		c.Text = arg

@@ -34,7 +34,7 @@ func TestParseClause(t *testing.T) {
 		{"advskew 0", ""}, {"advskew 254", ""}, {"advskew 255", "advskew 255: too large"}, {"advskew -1", "advskew -1: too small"},
 		{"carpdemote 128", ""}, {"carpdemote 129", "carpdemote 129: too large"}, {"-carpdemote 0", ""},
 		{`pass "a b\n\"c\x00"`, ""}, {`pass ""`, ""}, {`description "x"`, ""}, {"-description", ""}, {`state "bogus"`, ""},
-		{"carpdev em0", ""}, {`carpdev ""`, `carpdev "": invalid`}, {`carpdev "a b"`, `carpdev "a b": invalid`},
+		{"carpdev em0", ""}, {`carpdev ""`, `carpdev "": invalid`}, {`carpdev "a b"`, `carpdev "a b": invalid`}, {`carpdev "a\r"`, `carpdev "a\r": invalid`},
 		{`carpdev "\"x"`, `carpdev "\"x": invalid`}, {"drop-all inet", ""},
 		{"alias 192.168.1.10/24", ""}, {"-alias 10.0.0.1/32", ""}, {"alias 10.0.0.1", `alias "10.0.0.1": invalid`},
 		{"delete-first inet", ""}, {"drop-first inet6", ""}, {"drop-first ip", `drop-first "ip": invalid`},
