@@ -7,8 +7,17 @@ import (
 	"testing"
 )
 
-// typed returns the lines of a page's EXAMPLES that stand behind a prompt, as they are typed.
-func typed(t *testing.T, page string) (lines []string) {
+// An example is a command of a page's EXAMPLES as it is typed, and what the page prints below it: "" where it shows nothing. Of a script, a literal
+// block without a prompt, it is the whole text.
+type example struct {
+	command, prints string
+	script          bool
+}
+
+var literal = regexp.MustCompile(`(?s)\n\.Bd -literal[^\n]*\n(.*?)\n\.Ed\n`)
+
+// examplesOf returns those of a page, in their order.
+func examplesOf(t *testing.T, page string) (all []example) {
 	t.Helper()
 	data, err := os.ReadFile("../man/" + page)
 	if err != nil {
@@ -19,56 +28,92 @@ func typed(t *testing.T, page string) (lines []string) {
 		t.Fatalf("%s has no EXAMPLES", page)
 	}
 	text, _, _ = strings.Cut(text, "\n.Sh ")
-	text = strings.ReplaceAll(text, "\\e\n", "")
-	for _, m := range regexp.MustCompile(`(?m)^[#$] (.*?)( +\((first|second) host\))?$`).FindAllStringSubmatch(text, -1) {
-		lines = append(lines, strings.ReplaceAll(m[1], `\e`, `\`))
+	whose := regexp.MustCompile(` +\((first|second) host\)$`)
+	for _, block := range literal.FindAllStringSubmatch("\n"+text+"\n", -1) {
+		lines, typed := strings.Split(strings.ReplaceAll(block[1], "\\e\n", ""), "\n"), false
+		for _, line := range lines {
+			line = manualText.Replace(line)
+			switch {
+			case strings.HasPrefix(line, "# "), strings.HasPrefix(line, "$ "):
+				all, typed = append(all, example{command: whose.ReplaceAllString(line[2:], "")}), true
+			case typed:
+				all[len(all)-1].prints += line + "\n"
+			}
+		}
+		if !typed {
+			all = append(all, example{command: manualText.Replace(block[1]), script: true})
+		}
 	}
-	return lines
+	return all
 }
 
-// What stands behind a prompt in the EXAMPLES of these pages works as it is typed, one line after the other; hostname.carp(5) and carp-names(8) have tests of
-// their own.
+// What stands in the EXAMPLES of these pages works as it is typed, one after the other, prints what the page shows, and complains of nothing; hostname.carp(5) and
+// carp-names(8) have tests of their own.
 func TestExamplesOfPages(t *testing.T) {
 	const daemon = "kernelsim -e >/dev/null 2>&1 & P=$!; soon serves\n"
-	const carps = daemon + "ifconfig-carp carp0 vhid 1 192.168.1.10\n"
+	const carps = daemon + "ifconfig-carp carp0 vhid 1 advbase 0 advskew 25 192.168.1.10; soon master\n"
 	for page, c := range map[string]struct {
-		before string
-		lines  int // at least
+		before  string
+		lines   int    // at least
+		scripts string // what they print, or a newline for nothing; "" where none can be run
+		differs string // what differs from host to host in what is printed
 	}{
-		"carp.4":      {daemon, 15},
-		"carpstate.5": {carps, 1},
+		"carp.4":      {daemon, 15, "", `advbase=[01] advskew=[0-9]+|counter=[0-9]+`},
+		"carpstate.5": {"mkdir -p /var/run; " + carps, 1, "master\n", ""},
 		"ifconfig-carp.8": {daemon + "ifconfig-carp carp1 vhid 11 192.168.1.21; ifconfig-carp carp2 vhid 12 192.168.1.22\n" +
 			"echo mekmitasdigoat >/etc/carp.key; chmod 600 /etc/carp.key\n" +
-			"mkdir -p /usr/local/sbin; ln -sf /bin/true /usr/local/sbin/backup\nip route add default via 192.168.1.254; ip link add eth1 type veth peer name to-eth1\n", 20},
-		"kernelsim.8":    {"ip netns add red; ip -n red link add eth0 type veth peer name to-eth0; ip -n red addr add 10.0.0.2/24 dev eth0; ip -n red link set eth0 up\n", 6},
-		"netstat-carp.8": {carps, 3},
-		"sysctl-carp.8":  {daemon, 7},
+			"mkdir -p /usr/local/sbin; ln -sf /bin/true /usr/local/sbin/backup\nip route add default via 192.168.1.254; ip link add eth1 type veth peer name to-eth1\n", 20, "", ""},
+		"kernelsim.8": {"ip netns add red; ip -n red link add eth0 type veth peer name to-eth0; ip -n red addr add 10.0.0.2/24 dev eth0; ip -n red link set eth0 up\n", 6, "", ""},
+		"netstat-carp.8": {carps + "some() { netstat-carp -sp carp | grep -Ec '([2-9]|[1-9][0-9]+) (discarded for bad auth|packets sent .IPv4)' | grep 2; }; soon some\n",
+			3, "", `[2-9]|[1-9][0-9]+`},
+		"sysctl-carp.8": {daemon, 7, "\n", ""},
 	} {
 		t.Run(page, func(t *testing.T) {
 			t.Parallel()
-			lines := typed(t, page)
-			if len(lines) < c.lines {
-				t.Fatalf("%d lines", len(lines))
+			l := newLab(t)
+			m := l.machine("a")
+			if page == "netstat-carp.8" { // somebody is there with another pass phrase
+				l.host("b").must("ifconfig-carp carp0 vhid 1 pass other advbase 0 advskew 50 192.168.1.10")
 			}
 			var script strings.Builder
-			script.WriteString("P= PATH=" + bin + ":$PATH\n" + c.before)
-			for _, line := range lines {
-				run := line
+			script.WriteString("P= PATH=" + bin + ":$PATH\nmaster() { ifconfig-carp carp0 | grep -q 'status: master'; }\nsame() { sed -E 's/" + strings.ReplaceAll(c.differs, "/", `\/`) + "/N/g' \"$T/$1\"; }\n" + c.before)
+			if c.differs == "" {
+				script.WriteString("same() { cat \"$T/$1\"; }\n")
+			}
+			typed := 0
+			for _, e := range examplesOf(t, page) {
+				run, quiet := e.command, true
 				switch {
-				case strings.HasPrefix(line, "tail -F"): // has no end
-					run = "timeout 1 " + line + " || [ $? -eq 124 ]"
-				case strings.HasPrefix(line, "tcpdump"):
-					run = "timeout 10 tcpdump -c 1 " + strings.TrimPrefix(line, "tcpdump ")
-				case strings.HasPrefix(line, "kernelsim -e"): // instead of those that run
-					run = "unset CARP_STATEDIR; kill $P; wait; " + line + " P=$!; soon serves"
-				case strings.HasSuffix(line, "&"):
-					run = line + " P=\"$P $!\"; sleep 1"
+				case e.script && c.scripts == "":
+					continue
+				case e.script:
+					e.prints = strings.TrimPrefix(c.scripts, "\n")
+				case strings.HasPrefix(run, "tail -F"): // has no end
+					run = "timeout 1 " + run + " || [ $? -eq 124 ]"
+				case strings.HasPrefix(run, "tcpdump"):
+					run, quiet = "timeout 10 tcpdump -tc 1 "+strings.TrimPrefix(run, "tcpdump "), false
+				case strings.HasPrefix(run, "kernelsim -e"): // instead of those that run
+					run = "unset CARP_STATEDIR; kill $P 2>/dev/null; wait; " + run + " P=$!; soon serves"
+				case strings.HasSuffix(run, "&"):
+					run, quiet = run+" P=\"$P $!\"; sleep 1", false
 				}
-				script.WriteString("{ " + run + "\n} >\"$T/out\" 2>&1 || { echo '" + strings.ReplaceAll(line, "'", `'\''`) + ":'; cat \"$T/out\"; }\n")
+				if !e.script {
+					typed++
+				}
+				script.WriteString("{ " + run + "\n} >\"$T/out\" 2>\"$T/err\" || { printf 'exit %s of %s\\n' $? " + quoted(e.command) + "; cat \"$T/out\"; }\n")
+				if !quiet {
+					script.WriteString(": >\"$T/err\"\n")
+				}
+				if e.prints != "" {
+					script.WriteString("printf %s " + quoted(e.prints) + " >\"$T/page\"; same page >\"$T/want\"; same out | diff \"$T/want\" - >>\"$T/err\" || :\n")
+				}
+				script.WriteString("[ ! -s \"$T/err\" ] || { printf '%s:\\n' " + quoted(e.command) + "; cat \"$T/err\"; }\n")
+			}
+			if typed < c.lines {
+				t.Fatalf("%d lines", typed)
 			}
 			script.WriteString("kill $P; wait\n")
-			l := newLab(t)
-			if out := l.machine("a").fresh(t, script.String()); out != "" {
+			if out := m.fresh(t, script.String()); out != "" {
 				t.Error(out)
 			}
 		})
