@@ -70,6 +70,9 @@ func (r *routes) want(index int, c host.Carp) error {
 	k := r.carps[c.Name]
 	if k == nil || k.index != index || k.own != c.Own || k.own && k.carpdev != c.Carpdev {
 		r.end(k)
+		if k != nil && k.index == index && c.Own {
+			r.strip(index)
+		}
 		k = &routed{index: index, own: c.Own}
 		r.carps[c.Name] = k
 	}
@@ -145,6 +148,21 @@ func (r *routes) end(k *routed) {
 	k.up = false
 	if err := errors.Join(r.settle(k), r.move(restTable, 0, k)); err != nil && !errors.Is(err, syscall.ENODEV) {
 		r.logf("linux: %v", err)
+	}
+}
+
+// strip takes all routes away from a link that passes nothing any more, those of others too: those of IPv6 outlive the addresses, and would lead nowhere.
+func (r *routes) strip(link int) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		list, err := r.onLink(link, family)
+		if err != nil {
+			r.logf("linux: %v", err)
+		}
+		for _, o := range list {
+			if err := r.netlink.RouteDel(&o); err != nil && !errors.Is(err, syscall.ESRCH) {
+				r.logf("linux: failed to delete the route to %s: %v", o.Dst, err)
+			}
+		}
 	}
 }
 

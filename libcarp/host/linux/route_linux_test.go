@@ -83,3 +83,28 @@ func TestRouteIsShared(t *testing.T) {
 		is("the other mode", "")
 	})
 }
+
+// The mode changes on a MASTER: the routes go over, and on a link that passes nothing any more no route stays, somebody else's neither.
+func TestRouteChangesMode(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		const ours = "10.9.0.0/16 from 10.9.0.10, 2001:db8::/64 from 2001:db8::10"
+		c := l.carp(1, true, "10.9.0.10/16", "2001:db8::10/64")
+		for range 2 {
+			c.Own, c.MAC = false, virtual
+			l.ensure(c)
+			if link, dev := l.subnets("carp1"), l.subnets("eth0"); link != ours || dev != "" {
+				t.Errorf("virtual: on the link %q, on the carpdev %q", link, dev)
+			}
+			l.ip("route", "add", "10.7.0.0/16", "via", "10.9.0.1", "dev", "carp1")
+			l.ip("-6", "route", "add", "2001:db8:7::/64", "via", "2001:db8::1", "dev", "carp1")
+			c.Own, c.MAC = true, l.mac
+			l.ensure(c)
+			if dev := l.subnets("eth0"); dev != ours {
+				t.Errorf("own: on the carpdev %q", dev)
+			}
+			if link := l.ip("route", "show", "dev", "carp1") + l.ip("-6", "route", "show", "dev", "carp1"); link != "" {
+				t.Errorf("own: on the link %q", link)
+			}
+		}
+	})
+}
