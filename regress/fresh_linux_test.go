@@ -21,7 +21,7 @@ for d in usr etc var; do
 	mount -t overlay overlay -o "lowerdir=/$d,upperdir=$T/$d,workdir=$T/$d.work" "/$d"
 done
 mount -t tmpfs none /run
-rm -f /usr/bin/systemctl /etc/hostname.* /etc/netstart
+rm -f /usr/bin/systemctl /etc/hostname.* /etc/netstart /etc/init.d/* /etc/init.d/.depend.* /etc/rc?.d/*
 echo >/etc/sysctl.conf
 soon() { n=0; until "$@" >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 100 ] || { echo "not soon: $*"; exit 1; }; sleep 0.1; done; }
 serves() { [ -z "$(sysctl-carp -n net.inet.carp.log 2>&1 >/dev/null)" ]; }
@@ -46,18 +46,36 @@ func (m *machine) fresh(t *testing.T, script string) string {
 	return string(out)
 }
 
-// From make install to a reboot and back: the announcement of 2003 is the only command, a booting host holds back, and everything goes as it came.
+// From make install to a reboot and back: the announcement of 2003 is the only command, a booting host holds back, one that stops takes its carps down
+// before a server is told to end, and everything goes as it came.
 func TestFreshSystem(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	m := l.machine("a")
 	out := m.fresh(t, `
-ls -R /etc /usr/local >"$T/before"
+cat >/etc/init.d/server <<'EOF'
+#!/bin/sh
+### BEGIN INIT INFO
+# Provides:          server
+# Required-Start:    $network $remote_fs $syslog
+# Required-Stop:     $network $remote_fs $syslog
+# Default-Start:     2 3 4 5
+# Default-Stop:      0 1 6
+### END INIT INFO
+EOF
+chmod 755 /etc/init.d/server
+update-rc.d server defaults
+all() { ls -R /etc /usr/local | sed 's/^\([SK]\)[0-9][0-9]/\1/'; } # insserv gives nobody an earlier place again
+all >"$T/before"
 make -s -C "$SRC" install enable
-ls /etc/rc?.d/*carp* | sort | tr '\n' ' '
+ls /etc/rc?.d/* | sort | tr '\n' ' '
 carp-names on
-echo "== a command"
+echo "== a command, a moment after the boot"
+echo 10.00 5.00 >"$T/uptime"
+mount --bind "$T/uptime" /proc/uptime
 ifconfig carp0 vhid 1 192.168.1.10
+undemoted() { [ "$(ifconfig -g carp)" = "carp: carp demote count 0" ]; }
+soon undemoted
 soon is master
 /etc/init.d/carp status
 echo "== shutdown"
@@ -66,8 +84,6 @@ is invalid && echo "down"
 /etc/init.d/carp stop
 echo "== boot"
 rm -rf /run/*
-echo 10.00 5.00 >"$T/uptime"
-mount --bind "$T/uptime" /proc/uptime
 echo 'vhid 1 advskew 100 192.168.1.10' >/etc/hostname.carp0
 chmod 640 /etc/hostname.carp0
 echo 'net.inet.carp.preempt=1 # both legs together' >/etc/sysctl.conf
@@ -76,8 +92,7 @@ ifconfig -g carp
 sysctl net.inet.carp.preempt
 ifconfig carp0 | grep -o 'vhid 1 advbase 1 advskew 100'
 /etc/init.d/carp-up start
-gone() { [ "$(ifconfig -g carp)" = "carp: carp demote count 0" ]; }
-soon gone
+soon undemoted
 ifconfig -g carp
 echo "== a restart is no boot"
 ifconfig carp0 advskew 50
@@ -86,12 +101,13 @@ ifconfig carp0 | grep -o 'advskew 50'
 echo "== gone"
 rm /etc/hostname.carp0
 make -s -C "$SRC" uninstall
-ls -R /etc /usr/local >"$T/after"
+all >"$T/after"
 diff "$T/before" "$T/after" && echo "as before"
 `)
-	const want = `/etc/rc0.d/K01carp /etc/rc0.d/K01carp-up /etc/rc1.d/K01carp /etc/rc1.d/K01carp-up /etc/rc2.d/S01carp /etc/rc2.d/S01carp-up ` +
-		`/etc/rc3.d/S01carp /etc/rc3.d/S01carp-up /etc/rc4.d/S01carp /etc/rc4.d/S01carp-up /etc/rc5.d/S01carp /etc/rc5.d/S01carp-up ` +
-		`/etc/rc6.d/K01carp /etc/rc6.d/K01carp-up == a command
+	const want = `/etc/rc0.d/K01carp-up /etc/rc0.d/K02carp /etc/rc0.d/K02server /etc/rc1.d/K01carp-up /etc/rc1.d/K02carp /etc/rc1.d/K02server ` +
+		`/etc/rc2.d/S01carp /etc/rc2.d/S01server /etc/rc2.d/S02carp-up /etc/rc3.d/S01carp /etc/rc3.d/S01server /etc/rc3.d/S02carp-up ` +
+		`/etc/rc4.d/S01carp /etc/rc4.d/S01server /etc/rc4.d/S02carp-up /etc/rc5.d/S01carp /etc/rc5.d/S01server /etc/rc5.d/S02carp-up ` +
+		`/etc/rc6.d/K01carp-up /etc/rc6.d/K02carp /etc/rc6.d/K02server == a command, a moment after the boot
 carp: kernelsim runs
 == shutdown
 down

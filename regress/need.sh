@@ -10,7 +10,7 @@ cant() {
 what=${1:?}
 case $what in # command:package
 demo) need='ip:iproute2 ping:iputils-ping' ;;
-test) need='ip:iproute2 ping:iputils-ping tcpdump:tcpdump ucarp:ucarp arping:arping mandoc:mandoc tc:iproute2 nft:nftables radvd:radvd setpriv:util-linux unshare:util-linux nsenter:util-linux dash:dash ksh:ksh mksh:mksh ksh93:ksh93u+m busybox:busybox bmake:bmake man:man-db systemd-analyze:systemd pgrep:procps spin:spin jq:jq cc:build-essential' ;;
+test) need='ip:iproute2 ping:iputils-ping tcpdump:tcpdump ucarp:ucarp arping:arping mandoc:mandoc tc:iproute2 nft:nftables radvd:radvd setpriv:util-linux unshare:util-linux nsenter:util-linux dash:dash ksh:ksh mksh:mksh ksh93:ksh93u+m busybox:busybox bmake:bmake man:man-db systemd-analyze:systemd pgrep:procps spin:spin jq:jq cc:build-essential insserv:insserv' ;;
 lint) need='mandoc:mandoc shellcheck:shellcheck git:git' ;;
 *) exit 64 ;;
 esac

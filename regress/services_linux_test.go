@@ -191,7 +191,7 @@ func TestOpenRCScripts(t *testing.T) {
 	if err := sleeper.Wait(); err == nil || err.Error() != "signal: hangup" {
 		t.Errorf("reload sent %v", err)
 	}
-	run(up, "carp-up", "depend", "need carp\nafter *\n")
+	run(up, "carp-up", "depend", "use carp\nafter *\n")
 	run(up, "carp-up", "start", "ebegin Ending the demotion of a booting host\nboot multiuser\neend 0\n")
 	run(up, "carp-up", "stop", "") // somebody restarts it
 	if err := os.WriteFile(stopping, nil, 0o644); err != nil {
