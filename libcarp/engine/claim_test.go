@@ -43,7 +43,8 @@ func TestClaim(t *testing.T) {
 
 // A master that gets a claim, and no adverts, says so once and claims in its turn; again only when an advert has arrived meanwhile.
 func TestClaimed(t *testing.T) {
-	ev := &Claimed{Carpdev: 2, VHID: 1, From: config.MAC{2, 0, 0, 0, 0, 2}}
+	from := config.MAC{2, 0, 0, 0, 0, 2}
+	ev := &Claimed{Carpdev: 2, VHID: 1, From: from}
 	const text = "carp0: 02:00:00:00:00:02 is master too, its adverts from 00:00:5e:00:01:01 do not arrive, see lladdr"
 	h := newMaster(t, "")
 	said := func(what string, want int) {
@@ -64,8 +65,10 @@ func TestClaimed(t *testing.T) {
 	said("the second", 0)
 	h.hear(peer{base: 2})
 	said("an advert has arrived", 0)
-	h.wait(4 * second)
-	said("long after", 1)
+	h.wait(3 * second)
+	said("three intervals later", 0)
+	h.wait(1)
+	said("and after that", 1)
 	h.wait(4 * second)
 	h.hear(peer{base: 2, pass: "another"})
 	h.e.carps["carp0"].nodes[0].unheard = false
@@ -73,6 +76,13 @@ func TestClaimed(t *testing.T) {
 	h.wait(4 * second)
 	h.must("carp0 state backup")
 	said("a backup", 0)
-	ev = &Claimed{Carpdev: 2, VHID: 7}
+	ev = &Claimed{Carpdev: 2, VHID: 7, From: from}
 	said("of another vhid", 0)
+
+	ev.VHID = 1
+	h = &host{t: t, e: New(config.NewMachine(), zeros{}, nil), now: second} // since the machine was booted
+	h.setLinks(em0(1))
+	h.must("carp0 create carpdev em0 vhid 1 alias 192.168.1.10/24")
+	h.must("carp0 state master")
+	said("right after booting", 1)
 }

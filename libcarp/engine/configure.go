@@ -43,7 +43,7 @@ func (e *Engine) Parent(addr netip.Addr) (string, bool) {
 
 // fitting returns the interfaces that an address could have as its carpdev, by index.
 func (e *Engine) fitting(addr netip.Addr) (names []string) {
-	if addr.Is6() && addr.IsLinkLocalUnicast() {
+	if isLinkLocal(addr) {
 		return nil
 	}
 	for _, l := range e.links {
@@ -244,18 +244,12 @@ func isParameter(c config.Clause) bool {
 // destroy bows out first, unlike OpenBSD, whose peers wait for their master-down timers.
 func (e *Engine) destroy(c *carp, now Instant) {
 	e.halt(c, now, reasonDestroy, true)
-	e.remove(c)
+	e.detach(c, now)
 	for _, n := range c.nodes {
 		e.timers.drop(n)
 	}
-	c.attached = false
-	e.unregister(c)
 	delete(e.carps, c.cfg.Name)
 	e.ordered = slices.DeleteFunc(e.ordered, func(o *carp) bool { return o == c })
-	if c.suppressed {
-		c.suppressed = false
-		e.demoted(c, -1, "detach")
-	}
 	e.publish(c)
 }
 
@@ -436,7 +430,7 @@ func (e *Engine) takeLinks(links []config.Link) {
 
 // attach lets a carp follow its carpdev: found, changed, without its link, gone.
 func (e *Engine) attach(c *carp, now Instant) {
-	if c.cfg.Carpdev == "" && len(c.cfg.Addrs) > 0 {
+	if c.cfg.Carpdev == "" {
 		e.choose(c)
 	}
 	link, ok := e.Link(c.cfg.Carpdev)
@@ -488,7 +482,6 @@ func (e *Engine) follow(c *carp) bool {
 	e.touchAll(c)
 	e.logf(Warning, "%s: lladdr follows %s: %s", c.cfg.Name, c.link.Name, c.cfg.MAC)
 	e.emit(&Persist{Carp: c.cfg.Name})
-	e.publish(c)
 	return true
 }
 
@@ -521,7 +514,6 @@ func (e *Engine) choose(c *carp) {
 			e.logf(Warning, "%s: carpdev %s chosen for %s", c.cfg.Name, name, p.Addr())
 		}
 		e.emit(&Persist{Carp: c.cfg.Name})
-		e.publish(c)
 		return
 	}
 }
@@ -555,11 +547,8 @@ func (e *Engine) suppress(c *carp, suppressed bool, now Instant) {
 	e.demoted(c, 1, "carpdev")
 }
 
-// detach takes a carp off its carpdev, which is gone or has been replaced by another one.
+// detach takes a carp off its carpdev, if it is on one: that or the carp is gone, or has been replaced by another one.
 func (e *Engine) detach(c *carp, now Instant) {
-	if !c.attached {
-		return
-	}
 	e.halt(c, now, reasonNoCarpdev, false)
 	e.remove(c)
 	e.unregister(c)

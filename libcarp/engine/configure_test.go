@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"carp/libcarp/config"
@@ -144,17 +145,26 @@ func TestPreviousAddresses(t *testing.T) {
 	if !accepted(h, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || accepted(h, old) || accepted(h, both) {
 		t.Error("two changes: the end of the old lists")
 	}
-	// More of them than are remembered: the master has not changed at all yet, or is about to have the last.
+	// More of them than are remembered, which are eight: the master has not changed at all yet, or is about to have the last.
 	h = start()
 	lists := []peer{old, both}
-	for i := range previousMax {
+	for i := range 8 {
 		h.must("carp0 alias 192.168.1." + strconv.Itoa(30+i) + "/24")
 		lists = append(lists, peer{base: 1, addrs: append(slices.Clone(lists[i+1].addrs), "192.168.1."+strconv.Itoa(30+i))})
 	}
 	for n, p := range lists[:len(lists)-1] {
 		if got, want := accepted(h, p), n == 0 || n >= 2; got != want {
-			t.Errorf("%d changes: list %d is accepted: %t", previousMax+1, n, got)
+			t.Errorf("9 changes: list %d is accepted: %t", n, got)
 		}
+	}
+	// What is no change of addresses takes no room.
+	h = start()
+	h.must("carp0 alias 192.168.1.12/24")
+	for i := range 20 {
+		h.must("carp0 advskew " + strconv.Itoa(i))
+	}
+	if !accepted(h, both) {
+		t.Error("20 changes of advskew: a list of before is not accepted")
 	}
 	// Lists whose time is over make room.
 	h = start()
@@ -166,10 +176,21 @@ func TestPreviousAddresses(t *testing.T) {
 	if n := len(h.e.ordered[0].nodes[0].previous); n != 1 {
 		t.Errorf("%d lists are remembered, of which one counts", n)
 	}
-	h = newBackup(t, "")
-	h.must("carp0 alias 192.168.1.11/24 pass new")
-	if accepted(h, old) {
-		t.Error("the old key is accepted")
+	for _, changes := range [][]string{
+		{"alias 192.168.1.11/24 pass new"},
+		{"alias 192.168.1.11/24", "pass new"}, // nor with a list of before
+		{"pass new"},
+	} {
+		h = newBackup(t, "")
+		for _, words := range changes {
+			h.must("carp0 " + words)
+		}
+		if accepted(h, old) {
+			t.Errorf("%q: the old key is accepted", changes)
+		}
+	}
+	if !accepted(h, peer{base: 1, pass: "new"}) {
+		t.Error("the new key is not accepted")
 	}
 }
 
@@ -217,6 +238,7 @@ func TestStateByHand(t *testing.T) {
 		want State
 	}{
 		{Backup, "master", Master}, {Backup, "MASTER", Master}, {Backup, "backup", Backup}, {Backup, "init", Backup}, {Backup, "bogus", Backup},
+		{Backup, "mast", Backup}, {Backup, "masterful", Backup}, {Backup, "MASTEZ", Backup},
 		{Master, "master", Master}, {Master, "Backup", Backup}, {Master, "init", Master},
 		{Init, "master", Init}, {Init, "backup", Init},
 	} {
@@ -256,7 +278,8 @@ func TestCarpdevLosesLink(t *testing.T) {
 		if got, want := brief(h.last), "quiet, MASTER>INIT, advert 1/0/1"; got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
-		if !slices.Contains(h.log, "carp: carp0 demoted group carp by 1 to 1 (carpdev)") {
+		// It has stopped before it says why.
+		if want := []string{"carp0: state transition: MASTER -> INIT", "carp: carp0 demoted group carp by 1 to 1 (carpdev)"}; !slices.Equal(h.log, want) {
 			t.Errorf("log %q", h.log)
 		}
 		h.setLinks(down, em1)
@@ -322,6 +345,9 @@ func TestCarpdevGone(t *testing.T) {
 	if h.e.Stats() != before {
 		t.Errorf("adverts of the new carpdev: %v, want %v", h.e.Stats(), before)
 	}
+	if slices.ContainsFunc(h.log, func(line string) bool { return strings.Contains(line, "demoted") }) {
+		t.Errorf("its carpdev was usable, and yet %q", h.log)
+	}
 	// gone while down: the demotion goes with it
 	down := back
 	down.Up = false
@@ -341,9 +367,10 @@ func TestDestroyReturnsDemotion(t *testing.T) {
 	if n := h.e.GroupDemotion("carp"); n != 1 {
 		t.Fatalf("demotion %d", n)
 	}
+	h.log = nil
 	h.must("carp0 destroy")
-	if n := h.e.GroupDemotion("carp"); n != 0 {
-		t.Errorf("demotion %d after destroy", n)
+	if n := h.e.GroupDemotion("carp"); n != 0 || !slices.Equal(h.log, []string{"carp: carp0 demoted group carp by -1 to 0 (detach)"}) {
+		t.Errorf("demotion %d after destroy, log %q", n, h.log)
 	}
 	if len(h.e.Names()) != 0 {
 		t.Errorf("names %v", h.e.Names())
@@ -359,6 +386,9 @@ func TestChosenCarpdev(t *testing.T) {
 	h.must("carp0 create vhid 1 alias 192.168.1.10/24")
 	if got := h.e.carps["carp0"].cfg.Carpdev; got != "em0" {
 		t.Errorf("carpdev %q, want the first by index whose subnet holds the address", got)
+	}
+	if want := []string{"carp0: carpdev em0 chosen for 192.168.1.10, not em1"}; !slices.Equal(h.remarks(), want) {
+		t.Errorf("log %q, want %q", h.log, want)
 	}
 	err := h.change("carp1 create vhid 1 alias 192.168.1.11/24")
 	if want := (&config.Error{Errno: config.EINVAL, Clause: 2}); !errors.Is(err, want.Errno) || err.(*config.Error).Clause != want.Clause {

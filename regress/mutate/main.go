@@ -35,6 +35,8 @@ var targets = []target{
 	{"libcarp/engine/send.go", false},
 	{"libcarp/engine/demote.go", false},
 	{"libcarp/engine/clock.go", false},
+	{"libcarp/engine/configure.go", false},
+	{"libcarp/engine/claim.go", false},
 	{"libcarp/wire/wire.go", false},
 	{"libcarp/wire/auth.go", false},
 	{"libcarp/wire/seal.go", false},
