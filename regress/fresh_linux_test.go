@@ -78,9 +78,10 @@ undemoted() { [ "$(ifconfig -g carp)" = "carp: carp demote count 0" ]; }
 soon undemoted
 soon is master
 /etc/init.d/carp status
+ifconfig carp1 -group carp vhid 2 192.168.1.11
 echo "== shutdown"
 RUNLEVEL=6 /etc/init.d/carp-up stop
-is invalid && echo "down"
+is invalid && ifconfig carp1 | grep -q 'status: invalid' && echo "down"
 /etc/init.d/carp stop
 echo "== boot"
 rm -rf /run/*
