@@ -133,6 +133,8 @@ func TestTruthTable(t *testing.T) {
 		{Master, 100, 1, peer{base: 1, skew: 150, demote: 1}, 0, Master, false},
 		{Master, 100, 1, peer{base: 1, skew: 150, demote: 2}, 0, Master, false},
 		{Backup, 100, 1, peer{base: 1, skew: 150, demote: 1}, 1, Master, false},
+		{Backup, 100, 1, peer{base: 1, skew: 150, demote: 1}, -1, Master, false}, // any int but 0
+		{Backup, 100, 1, peer{base: 1, skew: 150, demote: 1}, 2, Master, false},
 		{Backup, 100, 1, peer{base: 1, skew: 150, demote: 1}, 0, Backup, true},
 		{Backup, 100, 1, peer{base: 1, skew: 50, demote: 2}, 0, Master, false},
 		{Backup, 100, 1, peer{base: 1, skew: 150, demote: 0}, 1, Backup, true},

@@ -90,7 +90,7 @@ func TestAllow(t *testing.T) {
 	if h.e.Stats()[config.Opackets] <= before[config.Opackets] {
 		t.Error("our own adverts have stopped")
 	}
-	h.sysctl("allow", 1)
+	h.sysctl("allow", -1) // any int but 0
 	h.hear(peer{base: 1})
 	h.want("carp0", Backup)
 }
