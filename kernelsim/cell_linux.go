@@ -32,13 +32,20 @@ const (
 
 // A cell is what the engine processes are started in. They meet what strangers send; whoever takes one over is not to get farther.
 type cell struct {
-	ruleset int      // of Landlock; -1: none
-	sysctls *os.File // never read: procfs makes a new inode when it has forgotten the old one, which is the one that Landlock knows
+	ruleset int         // of Landlock; -1: none
+	sysctls *os.File    // never read: procfs makes a new inode when it has forgotten the old one, which is the one that Landlock knows
+	asked   chan func() // what its thread is to do, until this is closed
+	locked  bool        // the thread is
 }
 
 // newCell prepares a cell for engines of a program; err says what it cannot keep in, and is no reason not to use it.
 func newCell(dir statedir.Dir, program string) (c *cell, err error) {
-	c = &cell{ruleset: -1}
+	c = &cell{ruleset: -1, asked: make(chan func())}
+	go onItsOwnThread(func() {
+		for f := range c.asked {
+			f()
+		}
+	})
 	if c.sysctls, err = openPath("/proc/sys/net"); err != nil {
 		return c, err
 	}
@@ -93,6 +100,7 @@ func isStatic(path string) error {
 }
 
 func (c *cell) close() {
+	close(c.asked)
 	if c.ruleset >= 0 {
 		unix.Close(c.ruleset)
 	}
@@ -158,8 +166,8 @@ func allowFile(ruleset int, f *os.File, access uint64) error {
 	return nil
 }
 
-// start starts a command in the cell. A thread is locked in and becomes the command's parent, so that all threads of the command are, from the
-// first on.
+// start starts a command in the cell. The cell's thread is locked in and becomes the command's parent, so that all threads of the command are, from the
+// first on. It is one for all commands: where no thread can be made any more, one that ends is missed.
 func (c *cell) start(cmd *exec.Cmd) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0) // as exec would, on that thread
 	if err != nil {
@@ -175,11 +183,14 @@ func (c *cell) start(cmd *exec.Cmd) error {
 	if cmd.Stderr == nil {
 		cmd.Stderr = null
 	}
-	onItsOwnThread(func() {
+	started := make(chan struct{})
+	c.asked <- func() {
+		defer close(started)
 		if err = c.lockIn(); err == nil {
 			err = cmd.Start()
 		}
-	})
+	}
+	<-started
 	return err
 }
 
@@ -201,15 +212,18 @@ func onItsOwnThread(f func()) {
 
 // lockIn takes from this thread what no engine process needs.
 func (c *cell) lockIn() error {
+	if c.locked {
+		return nil
+	}
 	if err := dropCaps(engineCaps, thisThread); err != nil {
 		return fmt.Errorf("failed to drop capabilities: %w", err)
 	}
-	if c.ruleset < 0 {
-		return nil
+	if c.ruleset >= 0 {
+		if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.ruleset), 0, 0); errno != 0 {
+			return fmt.Errorf("landlock: %w", errno)
+		}
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.ruleset), 0, 0); errno != 0 {
-		return fmt.Errorf("landlock: %w", errno)
-	}
+	c.locked = true
 	return nil
 }
 

@@ -41,6 +41,7 @@ func runEngine(args []string) int {
 // serve makes itself ready, waits to be told to go, opens what it works with, and runs the loop until SIGTERM, until the supervisor is gone, or
 // until another engine takes over.
 func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logger) error {
+	makeThreads()
 	if err := confine(); err != nil {
 		return err
 	}

@@ -57,18 +57,40 @@ func (s *supervisor) exchange(program string) {
 	if s.wanted {
 		return
 	}
-	in, unconfined := newCell(s.dir, program)
-	defer in.close()
-	e, err := s.start(program, in)
+	in := s.cellFor(program)
+	e, err := s.start(program, in.cell)
 	if err != nil {
 		s.refuse(err.Error())
 		return
 	}
-	if unconfined != nil {
-		s.logs.printf("kernelsim: the new engine process is not confined to its files: %v", unconfined)
+	if in.unconfined != nil {
+		s.logs.printf("kernelsim: the new engine process is not confined to its files: %v", in.unconfined)
 	}
+	in.close()
+	s.foreign = foreignCell{}
 	s.next = e
 	s.patience.Reset(exchangeWithin)
+}
+
+// A foreignCell is for engines of another program. It is kept as long as none can be started: each SIGHUP would cost a thread otherwise.
+type foreignCell struct {
+	*cell
+	program    os.FileInfo
+	unconfined error // what it cannot keep in
+}
+
+func (s *supervisor) cellFor(program string) *foreignCell {
+	info, err := os.Stat(program)
+	c := &s.foreign
+	if c.cell != nil && err == nil && c.program != nil && os.SameFile(info, c.program) {
+		return c
+	}
+	if c.cell != nil {
+		c.close()
+	}
+	c.program = info
+	c.cell, c.unconfined = newCell(s.dir, program)
+	return c
 }
 
 func (s *supervisor) refuse(why string) {

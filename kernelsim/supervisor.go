@@ -50,7 +50,7 @@ type supervisor struct {
 	logs     *logger
 	service  *notifier // systemd, for instance
 
-	// What it holds for the engines: all but cell go from program to program, see execute and inherit.
+	// What it holds for the engines: all but the cells go from program to program, see execute and inherit.
 	held    *statedir.Held // the lock of the state directory, and the socket for commands
 	ctl     *os.File       // that socket, to be handed down
 	record  *os.File       // how the carpdevs were before us
@@ -58,7 +58,8 @@ type supervisor struct {
 	keeps   *record.Record // kept, mapped
 	gate    shutter        // nil: there is none
 	parting parting
-	cell    *cell // what confines the engines of this program to their files
+	cell    *cell       // what confines the engines of this program to their files
+	foreign foreignCell // of a new program that could not be started; its cell nil: there is none
 
 	// What run waits for, besides the timers below.
 	terms  chan os.Signal
@@ -108,6 +109,7 @@ type parting interface {
 
 // run returns when it is told to end, or when no engine can run at all.
 func (s *supervisor) run() (err error) {
+	makeThreads()
 	// One for each: however many ask for a new program, who asks for the end is heard.
 	s.terms, s.hups = make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(s.terms, syscall.SIGTERM, syscall.SIGINT)
@@ -252,8 +254,10 @@ func (s *supervisor) open() (err error) {
 
 // close gives everything back that open has taken, also when that failed.
 func (s *supervisor) close() {
-	if s.cell != nil {
-		s.cell.close()
+	for _, c := range []*cell{s.cell, s.foreign.cell} {
+		if c != nil {
+			c.close()
+		}
 	}
 	if s.gate != nil {
 		s.gate.Close()
@@ -338,11 +342,14 @@ func (s *supervisor) dead() error {
 		<-e.ended
 		return errors.New("the engine did not start") // it has said why
 	}
+	at := now()
+	say := e.prepared || s.maySay(at) // what keeps it from its beginnings, too few threads for one, may do so for long
 	go func() {
-		s.logs.printf("kernelsim: the engine ended (%v), starting it again", reason(<-e.ended))
+		if why := reason(<-e.ended); say {
+			s.logs.printf("kernelsim: the engine ended (%s), starting it again", why)
+		}
 		e.close()
 	}()
-	at := now()
 	first := s.died == 0 || time.Duration(at-s.died) > quiet
 	s.died = at
 	s.keeps.Orphan()
@@ -357,10 +364,13 @@ func (s *supervisor) dead() error {
 	}
 	s.giveUpAll(at)
 	s.pause = min(max(2*s.pause, pauseMin), pauseMax)
-	if e.served {
+	switch {
+	case e.served:
 		s.successor()
-	} else { // the next one may not come as far as to pause either
+	case e.prepared: // the next one may not come as far as to pause either
 		s.again.Reset(pauseMin)
+	default: // nor is there any point in haste
+		s.again.Reset(s.pause)
 	}
 	return nil
 }
@@ -391,17 +401,28 @@ func (s *supervisor) letGo(e *engineProcess) {
 	e.tell(tellGo)
 }
 
-// startAgain starts an engine, or tries later.
+// startAgain starts an engine, or tries later. What that takes, a process, threads, descriptors, may be missing for long: other hosts need not wait
+// until the leases have run out.
 func (s *supervisor) startAgain() {
 	var err error
 	if s.current, err = s.start(self(), s.cell); err != nil {
 		s.current = nil
-		if at := now(); s.said == 0 || at-s.said >= engine.Instant(sayEvery) {
-			s.said = at
+		at := now()
+		s.giveUpAll(at)
+		if s.maySay(at) {
 			s.logs.printf("kernelsim: failed to start the engine: %v; trying again", err)
 		}
 		s.again.Reset(pauseMin)
 	}
+}
+
+// maySay reports whether it is time to say again that no engine can be started.
+func (s *supervisor) maySay(at engine.Instant) bool {
+	if s.said != 0 && at-s.said < engine.Instant(sayEvery) {
+		return false
+	}
+	s.said = at
+	return true
 }
 
 // giveUp bows out for the masters of a dead engine whose leases have run out before another one went on, and waits for the next.

@@ -92,23 +92,20 @@ func (d *duel) withoutLease(from int, m *machine) (most time.Duration) {
 	return most
 }
 
-// A memoryGroup is a cgroup with a limit of memory.
-type memoryGroup struct {
+// A group is a cgroup with a limit.
+type group struct {
 	t    *testing.T
 	path string
 }
 
-// memoryMax is its limit: soon reached, and enough to run out of it alone.
-const memoryMax = 8 << 20
-
-// newMemoryGroup makes one by either version of cgroups.
-func newMemoryGroup(t *testing.T) *memoryGroup {
+// newGroup makes one by either version of cgroups, which have their own names for the limit.
+func newGroup(t *testing.T, controller, limit1, limit2, value string) *group {
 	t.Helper()
-	top, limit := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
-	if data, err := os.ReadFile("/sys/fs/cgroup/cgroup.subtree_control"); err == nil && strings.Contains(string(data), "memory") {
-		top, limit = "/sys/fs/cgroup", "memory.max"
+	top, limit := filepath.Join("/sys/fs/cgroup", controller), limit1
+	if data, err := os.ReadFile("/sys/fs/cgroup/cgroup.subtree_control"); err == nil && strings.Contains(string(data), controller) {
+		top, limit = "/sys/fs/cgroup", limit2
 	}
-	g := &memoryGroup{t, filepath.Join(top, fmt.Sprintf("carp%d-%d", os.Getpid(), labs.Add(1)))}
+	g := &group{t, filepath.Join(top, fmt.Sprintf("carp%d-%d", os.Getpid(), labs.Add(1)))}
 	if err := os.Mkdir(g.path, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -117,19 +114,25 @@ func newMemoryGroup(t *testing.T) *memoryGroup {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
-	g.write(limit, memoryMax)
+	g.write(limit, value)
 	return g
 }
 
-func (g *memoryGroup) write(name string, value int) {
+// memoryMax is a limit of memory: soon reached, and enough to run out of it alone.
+const memoryMax = 8 << 20
+
+func (g *group) write(name, value string) {
 	g.t.Helper()
-	if err := os.WriteFile(filepath.Join(g.path, name), []byte(strconv.Itoa(value)), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(g.path, name), []byte(value), 0); err != nil {
 		g.t.Fatal(err)
 	}
 }
 
+// takes lets a process be of the group, and the children that it will have.
+func (g *group) takes(pid int) { g.t.Helper(); g.write("cgroup.procs", strconv.Itoa(pid)) }
+
 // exhaust uses up the memory of the group, of which each process but the one that does so is the kernel's first choice, and returns when it began.
-func (g *memoryGroup) exhaust(pids ...int) (at time.Time) {
+func (g *group) exhaust(pids ...int) (at time.Time) {
 	g.t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -156,9 +159,9 @@ func (g *memoryGroup) exhaust(pids ...int) (at time.Time) {
 		if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("1000"), 0); err != nil {
 			g.t.Fatal(err)
 		}
-		g.write("cgroup.procs", pid)
+		g.takes(pid)
 	}
-	g.write("cgroup.procs", glutton.Process.Pid)
+	g.takes(glutton.Process.Pid)
 	at = time.Now()
 	in.Close()
 	return at
@@ -195,7 +198,7 @@ func TestOutOfMemory(t *testing.T) {
 			if both {
 				pids = append(pids, a.sim.Process.Pid)
 			}
-			g := newMemoryGroup(t)
+			g := newGroup(t, "memory", "memory.limit_in_bytes", "memory.max", strconv.Itoa(memoryMax))
 			from := c.count()
 			c.wait(t, from, time.Second, "an answer of a", answers(true))
 			c.wait(t, from, time.Second, "an advert of a", advertFrom(a.addr))
