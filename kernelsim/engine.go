@@ -99,7 +99,10 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	l := loop.New(options)
 	server := statedir.NewServer(held.Listener, l)
 	defer server.Close()
-	err = l.Run(ctx, server, func() { say(saysServes) })
+	err = l.Run(ctx, server, func() {
+		say(saysServes)
+		go lockMemory() // not before: older kernels wait for every processor
+	})
 	if err == nil && ctx.Err() == nil { // it has left
 		say(saysLeft) // what was to be written is
 		// Not for long: meanwhile this process's watchers would put its gate back for that of the next engine.

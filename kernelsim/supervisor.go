@@ -110,6 +110,7 @@ type parting interface {
 // run returns when it is told to end, or when no engine can run at all.
 func (s *supervisor) run() (err error) {
 	makeThreads()
+	lockMemory() // option -n says where it may not
 	// One for each: however many ask for a new program, who asks for the end is heard.
 	s.terms, s.hups = make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(s.terms, syscall.SIGTERM, syscall.SIGINT)

@@ -18,6 +18,7 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 caps=$1
 shift
+ulimit -l 64
 exec setpriv --bounding-set=-all,"$caps" --inh-caps=-all,"$caps" "$@"
 ' sh "$caps" "$@"
 `
@@ -27,6 +28,7 @@ const (
 	noGateLine  = "kernelsim: no gate (failed to make a map (it takes CAP_BPF and Linux 5.8): operation not permitted): a host that hangs goes on to answer\n"
 	sysctlsLine = "/proc/sys/net: read-only file system; set net.ipv6.conf.default.accept_ra=0"
 	engineLine  = "kernelsim: the engine did not start\n"
+	memoryLine  = "memory that is not swapped out (RLIMIT_MEMLOCK or CAP_IPC_LOCK): operation not permitted\n"
 )
 
 // In a container: what is missing is said by kernelsim -n and once at the start, and what can work works.
@@ -71,7 +73,7 @@ func TestContainer(t *testing.T) {
 		a.do("ifconfig-carp carp0 vhid 1 carpdev eth0 " + fast + " " + vip)
 		a.do("ifconfig-carp carp0 inet6 " + vip6)
 		r := a.do(script + " " + c.caps + " kernelsim -n")
-		want := append([]string{}, c.no...)
+		want := append([]string{memoryLine}, c.no...)
 		for _, line := range strings.SplitAfter(r.out, "\n") {
 			text, no := strings.CutPrefix(line, "no\t")
 			if !no {
@@ -106,6 +108,7 @@ func TestContainer(t *testing.T) {
 			}
 		} else {
 			a.becomes("master", 5*time.Second)
+			a.locks(false)
 			client.reaches(vip, virtualMAC)
 			client.reaches(vip6, virtualMAC)
 			// By netlink, since /proc/sys cannot be written: otherwise the carpdev would answer, too.
