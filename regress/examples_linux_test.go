@@ -47,9 +47,13 @@ func examplesOf(t *testing.T, page string) (all []example) {
 	return all
 }
 
-// What stands in the EXAMPLES of these pages works as it is typed, one after the other, prints what the page shows, and complains of nothing; hostname.carp(5) and
-// carp-names(8) have tests of their own.
+// What stands in the EXAMPLES of these pages works as it is typed, one after the other, prints what the page shows, and complains of nothing;
+// hostname.carp(5) has a test of its own.
 func TestExamplesOfPages(t *testing.T) {
+	installed, err := install()
+	if err != nil {
+		t.Fatal(err)
+	}
 	const daemon = "kernelsim -e >/dev/null 2>&1 & P=$!; soon serves\n"
 	const carps = daemon + "ifconfig-carp carp0 vhid 1 advbase 0 advskew 25 192.168.1.10; soon master\n"
 	for page, c := range map[string]struct {
@@ -58,13 +62,17 @@ func TestExamplesOfPages(t *testing.T) {
 		scripts string // what they print, or a newline for nothing; "" where none can be run
 		differs string // what differs from host to host in what is printed
 	}{
-		"carp.4":      {daemon, 15, "", `advbase=[01] advskew=[0-9]+|counter=[0-9]+`},
-		"carpstate.5": {"mkdir -p /var/run; " + carps, 1, "master\n", ""},
+		"carp.4":       {daemon, 15, "", `advbase=[01] advskew=[0-9]+|counter=[0-9]+`},
+		"carp-names.8": {"PATH=" + installed + "/sbin:$PATH\nrm -f /usr/bin/dpkg-divert\n" + daemon, 4, "", ""},
+		"carpstate.5":  {"mkdir -p /var/run; " + carps, 1, "master\n", ""},
 		"ifconfig-carp.8": {daemon + "ifconfig-carp carp1 vhid 11 192.168.1.21; ifconfig-carp carp2 vhid 12 192.168.1.22\n" +
 			"echo mekmitasdigoat >/etc/carp.key; chmod 600 /etc/carp.key\n" +
-			"mkdir -p /usr/local/sbin; ln -sf /bin/true /usr/local/sbin/backup\nip route add default via 192.168.1.254; ip link add eth1 type veth peer name to-eth1\n", 20, "", ""},
-		"kernelsim.8": {"ip netns add red; ip -n red link add eth0 type veth peer name to-eth0; ip -n red addr add 10.0.0.2/24 dev eth0; ip -n red link set eth0 up\n", 6, "", ""},
-		"netstat-carp.8": {carps + "some() { netstat-carp -sp carp | grep -Ec '([2-9]|[1-9][0-9]+) (discarded for bad auth|packets sent .IPv4)' | grep 2; }; soon some\n",
+			"mkdir -p /usr/local/sbin; ln -sf /bin/true /usr/local/sbin/backup\n" +
+			"ip route add default via 192.168.1.254; ip link add eth1 type veth peer name to-eth1\n", 20, "", ""},
+		"kernelsim.8": {"ip netns add red; ip -n red link add eth0 type veth peer name to-eth0\n" +
+			"ip -n red addr add 10.0.0.2/24 dev eth0; ip -n red link set eth0 up\n", 6, "", ""},
+		"netstat-carp.8": {carps +
+			"some() { netstat-carp -sp carp | grep -Ec '([2-9]|[1-9][0-9]+) (discarded for bad auth|packets sent .IPv4)' | grep 2; }; soon some\n",
 			3, "", `[2-9]|[1-9][0-9]+`},
 		"sysctl-carp.8": {daemon, 7, "\n", ""},
 	} {
@@ -76,10 +84,12 @@ func TestExamplesOfPages(t *testing.T) {
 				l.host("b").must("ifconfig-carp carp0 vhid 1 pass other advbase 0 advskew 50 192.168.1.10")
 			}
 			var script strings.Builder
-			script.WriteString("P= PATH=" + bin + ":$PATH\nmaster() { ifconfig-carp carp0 | grep -q 'status: master'; }\nsame() { sed -E 's/" + strings.ReplaceAll(c.differs, "/", `\/`) + "/N/g' \"$T/$1\"; }\n" + c.before)
-			if c.differs == "" {
-				script.WriteString("same() { cat \"$T/$1\"; }\n")
+			same := "cat"
+			if c.differs != "" {
+				same = "sed -E " + quoted("s/"+c.differs+"/N/g")
 			}
+			script.WriteString("P= PATH=" + bin + ":$PATH\nsame() { " + same + " \"$T/$1\"; }\n" +
+				"master() { ifconfig-carp carp0 | grep -q 'status: master'; }\n" + c.before)
 			typed := 0
 			for _, e := range examplesOf(t, page) {
 				run, quiet := e.command, true
@@ -100,12 +110,13 @@ func TestExamplesOfPages(t *testing.T) {
 				if !e.script {
 					typed++
 				}
-				script.WriteString("{ " + run + "\n} >\"$T/out\" 2>\"$T/err\" || { printf 'exit %s of %s\\n' $? " + quoted(e.command) + "; cat \"$T/out\"; }\n")
+				script.WriteString("{ " + run + "\n} >\"$T/out\" 2>\"$T/err\" ||\n{ printf 'exit %s of %s\\n' $? " + quoted(e.command) + "; cat \"$T/out\"; }\n")
 				if !quiet {
 					script.WriteString(": >\"$T/err\"\n")
 				}
 				if e.prints != "" {
-					script.WriteString("printf %s " + quoted(e.prints) + " >\"$T/page\"; same page >\"$T/want\"; same out | diff \"$T/want\" - >>\"$T/err\" || :\n")
+					script.WriteString("printf %s " + quoted(e.prints) + " >\"$T/page\"; same page >\"$T/want\"\n" +
+						"same out | diff \"$T/want\" - >>\"$T/err\" || :\n")
 				}
 				script.WriteString("[ ! -s \"$T/err\" ] || { printf '%s:\\n' " + quoted(e.command) + "; cat \"$T/err\"; }\n")
 			}
