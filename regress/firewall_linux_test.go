@@ -67,6 +67,25 @@ func TestFirewall(t *testing.T) {
 	a.must("ifconfig-carp carp0 up")
 	a.must("ifconfig-carp carp0 advskew 70")
 	check(b, a)
+
+	// Somebody looks whether the way back is there. With the interface it is not, without it is.
+	b.must("nft add chain inet filter reverse { type filter hook prerouting priority -300 ; }")
+	loose := "fib saddr oif missing drop"
+	if page, err := os.ReadFile("../man/carp.4"); err != nil || !strings.Contains(string(page), ".Dl "+loose+"\n") {
+		t.Fatalf("carp(4) has another rule: %v", err)
+	}
+	for _, c := range []struct {
+		rule    string
+		answers bool
+	}{{"fib saddr . iif oif missing drop", false}, {loose, true}} {
+		b.must("nft add rule inet filter reverse " + c.rule)
+		for _, addr := range []string{"192.168.1.10", "2001:db8:1::10"} {
+			if client.ping(addr) != c.answers {
+				t.Errorf("with %q: %s answers: %t", c.rule, addr, !c.answers)
+			}
+		}
+		b.must("nft flush chain inet filter reverse")
+	}
 }
 
 // connects tries a connection to a port on which a process of the server listens.
