@@ -85,6 +85,25 @@ func TestNeed(t *testing.T) {
 	if r, err = outcome(c); err != nil || r.code != 77 || r.err != "carp: make demo: needs ip ping\n" {
 		t.Errorf("bare: %v, %+v", err, r)
 	}
+
+	// An ip(8) that says why it cannot is heard.
+	tail, err := exec.LookPath("tail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(tail, filepath.Join(tools, "tail")); err != nil {
+		t.Fatal(err)
+	}
+	for name, script := range map[string]string{"ping": "", "ip": "[ $1 = netns ] || { echo first; echo no such device >&2; exit 2; }"} {
+		if err := os.WriteFile(filepath.Join(tools, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c = exec.Command("/bin/sh", elsewhere, "demo")
+	c.Env = []string{"PATH=" + tools}
+	if r, err = outcome(c); err != nil || r.code != 77 || r.err != "carp: make demo: needs a kernel with veth and macvlan (no such device)\n" {
+		t.Errorf("a kernel without: %v, %+v", err, r)
+	}
 }
 
 // tree lists what is below a directory, with modes and contents.

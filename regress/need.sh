@@ -50,11 +50,11 @@ fi
 
 if [ "$what" != lint ]; then
 	ns=carp-need-$$
-	ip netns add "$ns" 2>/dev/null || cant 'needs to make network namespaces, and may not'
-	ip -n "$ns" link add v0 type veth peer name v1 2>/dev/null &&
-		ip -n "$ns" link add m0 link v0 type macvlan mode private 2>/dev/null
+	why=$(ip netns add "$ns" 2>&1) || cant "needs to make network namespaces, and may not ($why)"
+	why=$(ip -n "$ns" link add v0 type veth peer name v1 2>&1 &&
+		ip -n "$ns" link add m0 link v0 type macvlan mode private 2>&1)
 	ok=$?
-	ip netns del "$ns"
-	[ $ok -eq 0 ] || cant 'needs a kernel with veth and macvlan'
+	ip netns del "$ns" 2>/dev/null
+	[ $ok -eq 0 ] || cant "needs a kernel with veth and macvlan ($(echo "$why" | tail -n 1))"
 fi
 exit 0
