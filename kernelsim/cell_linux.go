@@ -35,7 +35,8 @@ type cell struct {
 	ruleset int         // of Landlock; -1: none
 	sysctls *os.File    // never read: procfs makes a new inode when it has forgotten the old one, which is the one that Landlock knows
 	asked   chan func() // what its thread is to do, until this is closed
-	locked  bool        // the thread is
+	spoilt  bool        // the thread has lost privileges, and is of no other use
+	locked  bool        // it has lost all that it should
 }
 
 // newCell prepares a cell for engines of a program; err says what it cannot keep in, and is no reason not to use it.
@@ -44,6 +45,9 @@ func newCell(dir statedir.Dir, program string) (c *cell, err error) {
 	go onItsOwnThread(func() {
 		for f := range c.asked {
 			f()
+		}
+		if !c.spoilt {
+			runtime.UnlockOSThread()
 		}
 	})
 	if c.sysctls, err = openPath("/proc/sys/net"); err != nil {
@@ -215,6 +219,7 @@ func (c *cell) lockIn() error {
 	if c.locked {
 		return nil
 	}
+	c.spoilt = true
 	if err := dropCaps(engineCaps, thisThread); err != nil {
 		return fmt.Errorf("failed to drop capabilities: %w", err)
 	}

@@ -72,7 +72,8 @@ func (s *supervisor) exchange(program string) {
 	s.patience.Reset(exchangeWithin)
 }
 
-// A foreignCell is for engines of another program. It is kept as long as none can be started: each SIGHUP would cost a thread otherwise.
+// A foreignCell is for engines of another program. It is kept as long as none can be started, if it keeps them in: each SIGHUP would cost a thread
+// otherwise.
 type foreignCell struct {
 	*cell
 	program    os.FileInfo
@@ -82,7 +83,7 @@ type foreignCell struct {
 func (s *supervisor) cellFor(program string) *foreignCell {
 	info, err := os.Stat(program)
 	c := &s.foreign
-	if c.cell != nil && err == nil && c.program != nil && os.SameFile(info, c.program) {
+	if c.cell != nil && c.unconfined == nil && err == nil && c.program != nil && os.SameFile(info, c.program) {
 		return c
 	}
 	if c.cell != nil {
