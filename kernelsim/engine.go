@@ -49,7 +49,7 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if _, err := unix.FcntlInt(fdReady, unix.F_DUPFD_CLOEXEC, fdLast); err != nil {
+	if err := sayDeath(); err != nil {
 		return fmt.Errorf("failed to duplicate a descriptor: %w", err)
 	}
 	held, err := statedir.Inherit(fdLock, fdCtl)
@@ -109,6 +109,16 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 		logs.closeWithin(leftPatience)
 		os.Exit(0) // without clearing up
 	}
+	return err
+}
+
+// sayDeath lets the supervisor know at once when this process dies, see fdLast, where as many descriptors are allowed.
+func sayDeath() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	_, err := unix.FcntlInt(fdReady, unix.F_DUPFD_CLOEXEC, int(min(fdLast, uint64(limit.Cur)-1)))
 	return err
 }
 

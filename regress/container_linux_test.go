@@ -19,6 +19,7 @@ mount -o remount,bind,ro /proc/sys
 caps=$1
 shift
 ulimit -l 64
+ulimit -n 256
 exec setpriv --bounding-set=-all,"$caps" --inh-caps=-all,"$caps" "$@"
 ' sh "$caps" "$@"
 `
