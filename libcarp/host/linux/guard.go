@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"carp/libcarp/host"
@@ -40,8 +39,9 @@ type guard struct {
 
 	carrier   sync.Mutex   // of backups, and of setting protodown: what a link shows is what backups says of it
 	backups   map[int]bool // links that must show no carrier
-	protodown func(index int, on bool) error
-	plain     atomic.Bool // protodown is not supported
+	kernel    kernel
+	protodown func(index int, on bool) error // the kernel's
+	plain     atomic.Bool                    // protodown is not supported
 
 	hooking sync.Mutex // of what follows, and of the order of what is done to the gate
 	carps   map[string]guarded
@@ -64,7 +64,7 @@ type guarded struct {
 func newGuard(o Options) *guard {
 	return &guard{
 		gate: o.Gate, mark: o.Mark, logf: o.Logf, warn: o.Warnf,
-		resumed: map[string]bool{}, slots: map[string]int{}, backups: map[int]bool{}, protodown: protodown,
+		resumed: map[string]bool{}, slots: map[string]int{}, backups: map[int]bool{},
 		carps: map[string]guarded{}, hooked: map[int]int{}, vrfs: map[int]int{},
 		faults: map[int]error{}, fights: map[int]*patience{}, amiss: func(string) {},
 	}
@@ -424,7 +424,7 @@ func (g *guard) setMaster(index int, carp string, master bool) error {
 			g.warn("kernelsim: no protodown (%v): the link of a backup is administratively down", err)
 		}
 	}
-	return setUp(index, master)
+	return g.kernel.setUp(index, master)
 }
 
 // staysUp reports whether a link is up in every state.
@@ -458,14 +458,14 @@ func (g *guard) prepare(index int, c host.Carp) error {
 			return err
 		}
 		if g.staysUp() {
-			return setUp(index, true)
+			return g.kernel.setUp(index, true)
 		}
 		return nil
 	}
 	if c.Master {
 		return nil
 	}
-	return setUp(index, false)
+	return g.kernel.setUp(index, false)
 }
 
 // adopt silences links that a dead engine has left, except those of masters that go on.
@@ -476,7 +476,7 @@ func (g *guard) adopt(links []netlink.Link, own *owner) error {
 				continue
 			}
 			// As a backup without gate, whatever it was before.
-			err := errors.Join(setUp(l.Attrs().Index, false), g.protodown(l.Attrs().Index, false))
+			err := errors.Join(g.kernel.setUp(l.Attrs().Index, false), g.protodown(l.Attrs().Index, false))
 			if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.EOPNOTSUPP) {
 				return fmt.Errorf("%s: %w", l.Attrs().Name, err)
 			}
@@ -554,29 +554,4 @@ func listLinks() ([]netlink.Link, error) { return gate.Whole(netlink.LinkList) }
 // addrsOn returns the addresses of a link, nil: of all.
 func addrsOn(link netlink.Link, family int) ([]netlink.Addr, error) {
 	return gate.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(link, family) })
-}
-
-func setUp(index int, up bool) error {
-	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
-	if up {
-		return netlink.LinkSetUp(link)
-	}
-	return netlink.LinkSetDown(link)
-}
-
-// protodown takes a link's carrier away, or gives it back.
-func protodown(index int, on bool) error {
-	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(index)
-	req.AddData(msg)
-	value := []byte{0}
-	if on {
-		value[0] = 1
-	}
-	req.AddData(nl.NewRtAttr(unix.IFLA_PROTO_DOWN, value))
-	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
-		return fmt.Errorf("protodown: %w", err)
-	}
-	return nil
 }

@@ -264,7 +264,7 @@ func (h *Host) open(index int, c host.Carp) error {
 // straighten puts right what somebody else has changed of a link, as far as nothing later does.
 func (h *Host) straighten(index int) error {
 	var s linkState
-	if err := getLinks(index, func(now linkState) { s = now }); err != nil {
+	if err := h.kernel.getLinks(index, func(now linkState) { s = now }); err != nil {
 		return err
 	}
 	h.keeper.mu.Lock()
@@ -469,30 +469,12 @@ func (h *Host) addAddr(index int, p netip.Prefix) error {
 	if link := (&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}); p.Addr().Is4() {
 		err = h.netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NOPREFIXROUTE})
 	} else {
-		err = addIPv6(index, p)
+		err = h.kernel.addIPv6(index, p)
 	}
 	if err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("failed to add %s: %w", p, err)
 	}
 	return nil
-}
-
-// addIPv6 speaks to the kernel itself: the netlink package cannot say "valid for ever, preferred no longer" where an int has 32 bits.
-func addIPv6(index int, p netip.Prefix) error {
-	const forever = 1<<32 - 1
-	flags, life := uint32(unix.IFA_F_NODAD|unix.IFA_F_NOPREFIXROUTE), unix.IfaCacheinfo{Valid: forever}
-	if p.Addr().IsLinkLocalUnicast() {
-		flags, life.Prefered = unix.IFA_F_NODAD, forever
-	}
-	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
-	msg := nl.NewIfAddrmsg(unix.AF_INET6)
-	msg.Index, msg.Prefixlen = uint32(index), uint8(p.Bits())
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
-	req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(flags)))
-	req.AddData(nl.NewRtAttr(unix.IFA_CACHEINFO, (&nl.IfaCacheInfo{IfaCacheinfo: life}).Serialize()))
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
 }
 
 // Remove takes the carp's link away, and what its carpdev no longer needs.

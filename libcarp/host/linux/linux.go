@@ -30,6 +30,7 @@ type Host struct {
 	mark    string
 	logf    func(string, ...any)
 	netlink *netlink.Handle
+	kernel  kernel
 	links   chan []config.Link
 	packets chan host.Packet
 	ending  chan struct{}
@@ -84,16 +85,23 @@ func Open(o Options) (*Host, error) {
 		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), sysctls: newSysctls(o.Record, o.Kept, o.Logf), guard: newGuard(o),
 		own: newOwner(o),
 	}
+	if h.kernel, err = openKernel(); err != nil {
+		nl.Close()
+		return nil, err
+	}
+	h.guard.kernel, h.guard.protodown, h.own.kernel = h.kernel, h.kernel.protodown, h.kernel
 	h.neighbours = newNeighbours(o.Logf, h.ending)
 	if err := writable(o.Gate != nil); err != nil {
 		o.Warnf("kernelsim: %v", err)
 	}
 	if h.routes, err = newRoutes(o, h.guard.staysUp); err != nil {
 		nl.Close()
+		h.kernel.close()
 		return nil, err
 	}
 	if h.quiet, err = quietSockets(); err != nil {
 		nl.Close()
+		h.kernel.close()
 		h.routes.close()
 		return nil, err
 	}
@@ -103,6 +111,7 @@ func Open(o Options) (*Host, error) {
 	news, err := subscribeCarps()
 	if err != nil {
 		nl.Close()
+		h.kernel.close()
 		h.routes.close()
 		closeAll(h.quiet)
 		return nil, err
@@ -142,6 +151,7 @@ func (h *Host) Close() error {
 	h.netlink.Close()
 	closeAll(h.quiet)
 	h.work.Wait()
+	h.kernel.close()
 	h.routes.close()
 	errs = append(errs, h.guard.close())
 	close(h.links)

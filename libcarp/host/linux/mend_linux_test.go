@@ -24,7 +24,7 @@ func TestSettingsAreSeen(t *testing.T) {
 				for _, value := range []int{w.value, 1 - min(w.value, 1), w.value} { // all of them can be 0 and 1
 					l.sysctl(key, strconv.Itoa(value))
 					var s linkState
-					if err := getLinks(index, func(now linkState) { s = now }); err != nil {
+					if err := (kernel{}).getLinks(index, func(now linkState) { s = now }); err != nil {
 						t.Fatal(err)
 					}
 					if s.name != "test0" || (s.unlike([]setting{w}) == "") != (value == w.value) {

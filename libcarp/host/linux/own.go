@@ -34,9 +34,10 @@ type placed struct {
 
 // An owner keeps the addresses on carpdevs.
 type owner struct {
-	mark  string
-	marks bool // the kernel keeps a metric with an address
-	logf  func(string, ...any)
+	mark   string
+	marks  bool // the kernel keeps a metric with an address
+	kernel kernel
+	logf   func(string, ...any)
 
 	mu       sync.Mutex          // the goroutine that follows the kernel's news puts back what is missing
 	placed   map[string][]placed // by carp: what has to be there
@@ -148,7 +149,7 @@ func (o *owner) set(carp string, want []placed) error {
 	}
 	o.mu.Unlock()
 	for _, p := range gone {
-		errs = append(errs, unplace(p))
+		errs = append(errs, o.kernel.unplace(p))
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -172,7 +173,7 @@ func (o *owner) has(p placed) bool {
 // deprecated.
 func (o *owner) add(carp string, p placed) error {
 	const forever = 1<<32 - 1
-	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req := o.kernel.request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	msg := nl.NewIfAddrmsg(familyOf(p.prefix.Addr()))
 	msg.Index, msg.Prefixlen = uint32(p.carpdev), uint8(p.prefix.Bits())
 	flags, life := uint32(unix.IFA_F_NOPREFIXROUTE), unix.IfaCacheinfo{Valid: forever}
@@ -196,8 +197,8 @@ func (o *owner) add(carp string, p placed) error {
 }
 
 // unplace takes an address off a carpdev. One that is not there, or whose carpdev is not, is no error.
-func unplace(p placed) error {
-	req := nl.NewNetlinkRequest(unix.RTM_DELADDR, unix.NLM_F_ACK)
+func (k kernel) unplace(p placed) error {
+	req := k.request(unix.RTM_DELADDR, unix.NLM_F_ACK)
 	msg := nl.NewIfAddrmsg(familyOf(p.prefix.Addr()))
 	msg.Index, msg.Prefixlen = uint32(p.carpdev), uint8(p.prefix.Bits())
 	req.AddData(msg)
@@ -248,7 +249,7 @@ func (o *owner) restore(addrs map[int][]netip.Prefix, up map[int]bool) (restored
 func (o *owner) left() (map[uint32][]placed, error) {
 	found, err := gate.Whole(func() (map[uint32][]placed, error) {
 		found := map[uint32][]placed{}
-		req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+		req := o.kernel.request(unix.RTM_GETADDR, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfAddrmsg(unix.AF_UNSPEC))
 		msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
 		for _, m := range msgs {

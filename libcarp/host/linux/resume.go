@@ -77,10 +77,12 @@ func (g *guard) resume(carps []host.Carp) error {
 	return g.gate.SetAddrs(want)
 }
 
-// A Parting sends the bow-outs of an engine that has died. It is opened in good time.
+// A Parting sends the bow-outs of an engine that has died. It is opened in good time, and needs no more descriptors then.
 type Parting struct {
-	fd   int
-	mark string
+	fd      int
+	mark    string
+	netlink *netlink.Handle
+	kernel  kernel
 }
 
 // OpenParting needs CAP_NET_RAW. The mark is that of the hosts, see [Options].
@@ -89,24 +91,25 @@ func OpenParting(mark string) (*Parting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to open a packet socket (it takes CAP_NET_RAW): %w", err)
 	}
-	return &Parting{fd, mark}, nil
+	return InheritParting(fd, mark), nil
 }
 
 // SetDown silences a carp where there is no gate.
 func (p *Parting) SetDown(carp string) error {
-	link, err := netlink.LinkByName(carp)
+	link, err := p.netlink.LinkByName(carp)
 	if err != nil {
 		return err
 	}
-	errs := []error{netlink.LinkSetDown(link)}
+	errs := []error{p.kernel.setUp(link.Attrs().Index, false)}
 	own := newOwner(Options{Mark: p.mark})
+	own.kernel = p.kernel
 	left, err := own.left()
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	gone := left[own.metric(carp)]
 	for _, at := range gone {
-		errs = append(errs, unplace(at))
+		errs = append(errs, own.kernel.unplace(at))
 	}
 	if len(gone) > 0 {
 		routes, err := newRoutes(Options{Logf: func(string, ...any) {}}, func() bool { return false })
@@ -123,12 +126,25 @@ func (p *Parting) SetDown(carp string) error {
 func (p *Parting) Fd() int { return p.fd }
 
 // InheritParting takes over the descriptor of one.
-func InheritParting(fd int, mark string) *Parting { return &Parting{fd, mark} }
+func InheritParting(fd int, mark string) *Parting {
+	p := &Parting{fd: fd, mark: mark, netlink: &netlink.Handle{}} // which opens sockets when it needs them, if it has to
+	if h, err := netlink.NewHandle(unix.NETLINK_ROUTE); err == nil {
+		p.netlink = h
+	}
+	if k, err := openKernel(); err == nil {
+		p.kernel = k
+	}
+	return p
+}
 
 // Send puts a whole frame on the wire.
 func (p *Parting) Send(carpdev int, frame []byte) error {
 	return unix.Sendto(p.fd, frame, unix.MSG_DONTWAIT, &unix.SockaddrLinklayer{Ifindex: carpdev})
 }
 
-// Close closes the socket.
-func (p *Parting) Close() error { return unix.Close(p.fd) }
+// Close closes the sockets.
+func (p *Parting) Close() error {
+	p.netlink.Close()
+	p.kernel.close()
+	return unix.Close(p.fd)
+}

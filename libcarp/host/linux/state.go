@@ -81,25 +81,6 @@ func numbers(value []byte) []int {
 	return all
 }
 
-// getLinks asks for the state of one interface, 0: of all.
-func getLinks(index int, f func(linkState)) error {
-	flags := unix.NLM_F_DUMP
-	if index != 0 {
-		flags = 0
-	}
-	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, flags)
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(index)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextSkipStats)))
-	return req.ExecuteIter(unix.NETLINK_ROUTE, unix.RTM_NEWLINK, func(m []byte) bool {
-		if s, err := parseLink(m); err == nil {
-			f(s)
-		}
-		return true
-	})
-}
-
 // A wish is what a carp's link has to be.
 type wish struct {
 	carp   string

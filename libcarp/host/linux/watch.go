@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carp/libcarp/config"
+	"carp/libcarp/host/linux/gate"
 )
 
 // rcvBuffer is what the kernel may queue of news: many links change at once when a host with hundreds of carps loses a carpdev.
@@ -65,6 +66,7 @@ func (h *Host) follow() error {
 	if err != nil {
 		return fmt.Errorf("failed to list: %w", err)
 	}
+	defer k.netlink.Close()
 	var last []config.Link
 	for {
 		began := time.Now()
@@ -123,9 +125,10 @@ func (h *Host) tell(links []config.Link) {
 // A stock is what there is of links and addresses. One link that has changed is asked for by itself: a list of hundreds, for each piece of news of hundreds,
 // takes all the time there is.
 type stock struct {
-	links map[int]netlink.Link
-	addrs []netlink.Addr // nil: to be listed
-	own   bool           // some of them are shared addresses
+	netlink *netlink.Handle // its own, so that it goes on where there are no more descriptors, and keeps nobody waiting
+	links   map[int]netlink.Link
+	addrs   []netlink.Addr // nil: to be listed
+	own     bool           // some of them are shared addresses
 }
 
 func takeStock() (*stock, error) {
@@ -134,6 +137,9 @@ func takeStock() (*stock, error) {
 		return nil, err
 	}
 	k := &stock{links: map[int]netlink.Link{}}
+	if k.netlink, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return nil, err
+	}
 	for _, l := range all {
 		k.links[l.Attrs().Index] = l
 	}
@@ -142,7 +148,7 @@ func takeStock() (*stock, error) {
 
 // update asks for a link that has come, changed or gone. What the news says may be older than the stock.
 func (k *stock) update(index int) error {
-	now, err := netlink.LinkByIndex(index)
+	now, err := k.netlink.LinkByIndex(index)
 	var none netlink.LinkNotFoundError
 	switch {
 	case err == nil:
@@ -155,6 +161,11 @@ func (k *stock) update(index int) error {
 	return nil
 }
 
+// list returns all addresses.
+func (k *stock) list() ([]netlink.Addr, error) {
+	return gate.Whole(func() ([]netlink.Addr, error) { return k.netlink.AddrList(nil, netlink.FAMILY_ALL) })
+}
+
 func (k *stock) isCarp(index int) bool {
 	l := k.links[index]
 	return l != nil && isCarp(l)
@@ -165,7 +176,7 @@ func (h *Host) interfaces(k *stock) ([]config.Link, error) {
 	ours := h.own.known() // those that go meanwhile, too
 	if own := len(ours) > 0; k.addrs == nil || own || k.own {
 		var err error
-		if k.addrs, err = addrsOn(nil, netlink.FAMILY_ALL); err != nil {
+		if k.addrs, err = k.list(); err != nil {
 			return nil, err
 		}
 		k.own = own
@@ -221,7 +232,7 @@ func (h *Host) followMTU(all []netlink.Link) {
 		if !ok || a.NetNsID >= 0 || a.MTU == mtu || !h.ours(l) {
 			continue
 		}
-		if err := netlink.LinkSetMTU(l, mtu); err != nil && !errors.Is(err, syscall.ENODEV) {
+		if err := h.netlink.LinkSetMTU(l, mtu); err != nil && !errors.Is(err, syscall.ENODEV) {
 			h.logf("linux: %s: mtu %d: %v", a.Name, mtu, err)
 		}
 	}
