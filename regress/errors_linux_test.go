@@ -13,7 +13,7 @@ func (m *machine) demotion() string {
 }
 
 // A master whose adverts fail is demoted, and gives way once it hears the one who takes over. As a backup it finds out by itself that it can send
-// again, without being asked, and then takes over by preemption as before (spec E.8).
+// again, without being asked, and then takes over by preemption as before.
 func TestSendErrors(t *testing.T) {
 	t.Parallel()
 	for _, f := range families[:3] {
@@ -55,7 +55,7 @@ func TestSendErrors(t *testing.T) {
 	}
 }
 
-// With net.inet.carp.allow=0 a host hears nobody, and says so to nobody: it is master beside the other until that ends (spec C.1).
+// With net.inet.carp.allow=0 a host hears nobody, and says so to nobody: it is master beside the other until that ends.
 func TestAllow(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -41,7 +41,7 @@ func TestElection(t *testing.T) {
 			t.Errorf("an answer from %s", m[1])
 		}
 	}
-	// The adverts as they are on the wire (spec E.1), read by somebody else's eyes too.
+	// The adverts as they are on the wire, read by somebody else's eyes too.
 	f, _ := c.wait(t, 0, time.Second, "an advert", advertFrom(a.addr))
 	if f.from.String() != virtualMAC || f.data[14] != 0x45 || f.data[15] != 0x10 || f.data[20] != 0x40 || f.data[22] != 255 {
 		t.Errorf("frame %x", f.data)

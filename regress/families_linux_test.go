@@ -503,7 +503,7 @@ func TestLladdr(t *testing.T) {
 	}
 }
 
-// A demoted master gives way to a real ucarp, which does not know demotion, with demoteskew=1 alone (wire.md, choice 2).
+// A demoted master gives way to a real ucarp, which does not know demotion, with demoteskew=1 alone.
 func TestDemoteSkew(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

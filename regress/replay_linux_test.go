@@ -125,7 +125,7 @@ func TestReplay(t *testing.T) {
 		{"the same after kill -9 and restart", true, false, true, plain, 0},
 		{"the last advert, altered, of a dead master", true, false, false, fastest, 0},
 		{"a living master's old advert", false, true, false, plain, 0},
-		{"a living master's old advert, altered", false, true, false, fastest, 1},    // nobody can tell it from a BSD's: see wire.md
+		{"a living master's old advert, altered", false, true, false, fastest, 1},    // nobody can tell it from a BSD's
 		{"a living master's last advert, altered", false, false, false, fastest, -1}, // he knows it for his own
 		{"a living master's last advert, made a bow-out", false, false, false, bowingOut, -1},
 	}

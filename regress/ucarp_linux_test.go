@@ -119,7 +119,7 @@ func TestUcarp(t *testing.T) {
 					t.Error(out)
 				}
 				master.heal()
-				// wire.md, choice 3: within three intervals, and ucarp hears up to a second late
+				// within three intervals, and ucarp hears up to a second late
 				settled("after healing", 5*time.Second)
 				who = stays("healed")
 				if c.preferred != "" && who != c.preferred {

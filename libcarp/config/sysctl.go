@@ -8,10 +8,10 @@ type Sysctl struct {
 
 	// Ours, which no BSD has.
 	Replay     int // which adverts are refused for their counter: 0..2, see ReplayOff
-	DemoteSkew int // not 0: a demoted host also advertises, and decides by, advskew 240 (wire.md, choice 2)
+	DemoteSkew int // not 0: a demoted host also advertises, and decides by, advskew 240, as OpenBSD once did
 }
 
-// What net.inet.carp.replay can be (wire.md, "Our counter").
+// What net.inet.carp.replay can be; carp(4), "Copies of adverts".
 const (
 	ReplayOff    = 0 // as the BSDs
 	ReplayCopies = 1 // copies of sealed adverts are refused, altered or not

@@ -17,7 +17,7 @@ const heardMax = wallMax + 5*365*dayMs
 // lead is by how much, at most, the time in a counter is ahead of its sender's running clock: see [hybridClock.stamp].
 const lead = 16
 
-// A hybridClock is the running clock of the sealed counter (wire.md, "Our counter"; Kulkarni et al., "Logical Physical Clocks", 2014). It goes
+// A hybridClock is the running clock of the sealed counter (see [wire.Advert.Seal]; Kulkarni et al., "Logical Physical Clocks", 2014). It goes
 // on with the monotonic clock and is only ever raised: by the wall clock, and by the times of accepted adverts.
 type hybridClock struct {
 	offset int64 // running time = offset + monotonic milliseconds

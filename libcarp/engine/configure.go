@@ -9,7 +9,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// previousFor is for how long, at most, adverts over a previous list of addresses are accepted (wire.md, choice 6). previousMax is how many
+// previousFor is for how long, at most, adverts over a previous list of addresses are accepted. previousMax is how many
 // such lists are kept: an administrator changes one address after the other on the backup, and only then the master. When there are more,
 // the oldest stays, since the master still has it, and the newest ones.
 const (
@@ -130,7 +130,7 @@ func (e *Engine) authenticate(c *carp) {
 	for i, n := range c.nodes {
 		id.VHID, id.Lladdr = n.vhid, config.MAC{}
 		if mac := c.cfg.Lladdr(); i == 0 && mac != config.VirtualMAC(n.vhid) && mac != c.link.MAC {
-			id.Lladdr = mac // spec E.3
+			id.Lladdr = mac // ip_carp.c: carp_hmac_prepare_ctx
 		}
 		n.auth, n.authLL = wire.NewAuth(id), nil
 		if !c.has(inet6) {
@@ -379,7 +379,7 @@ func (e *Engine) announceAdded(c *carp, added []netip.Addr) {
 	}
 }
 
-// setStates does what `state master` and `state backup` ask for; any other word does nothing (spec A.3).
+// setStates does what `state master` and `state backup` ask for; any other word does nothing (ifconfig.c: setcarp_state).
 func (e *Engine) setStates(c *carp, wanted []string, now Instant) {
 	for _, s := range wanted {
 		for _, n := range c.nodes {
@@ -533,7 +533,7 @@ func (e *Engine) missing(c *carp) {
 	c.missed = true
 }
 
-// suppress takes note that the carpdev has lost its link or has it back (spec E.8; ip_carp.c: carp_carpdev_state).
+// suppress takes note that the carpdev has lost its link or has it back (ip_carp.c: carp_carpdev_state).
 func (e *Engine) suppress(c *carp, suppressed bool, now Instant) {
 	if c.suppressed == suppressed {
 		return

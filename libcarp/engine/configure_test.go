@@ -194,7 +194,7 @@ func TestPreviousAddresses(t *testing.T) {
 	}
 }
 
-// What restarts timers (spec A.3, "Side effects of any carp keyword"), and what does not.
+// What restarts timers, as every word that ifconfig(8) sets with SIOCSVH does, and what does not.
 func TestTimersRestart(t *testing.T) {
 	for _, c := range []struct {
 		words     string

@@ -12,14 +12,14 @@ type terms struct{ advbase, advskew, demote uint8 }
 // speed is the advertisement interval in 1/256 s. OpenBSD compares microseconds, truncated; the order is the same.
 func (t terms) speed() int { return int(t.advbase)<<8 | int(t.advskew) }
 
-// isBowOut: whatever our own advbase is. OpenBSD's rule, by the interval, misses it with advbase 0 and above 85 (wire.md, choice 5).
+// isBowOut: whatever our own advbase is. OpenBSD's rule, by the interval, misses it with advbase 0 and above 85.
 func (t terms) isBowOut() bool { return t.advbase == wire.BowOut && t.advskew == wire.BowOut }
 
 // patience is how long a BACKUP reckons a master may be silent, for the one rule that compares with it: 3·advbase + advskew/256 s,
-// the older form of the master-down time (spec E.6, BACKUP rule 3).
+// the older form of the master-down time, which OpenBSD still compares with (ip_carp.c: carp_proto_input_c).
 func (t terms) patience() int { return 3*int(t.advbase)<<8 + int(t.advskew) }
 
-// decideBackup says what an accepted advert means to a BACKUP (spec E.6), and why.
+// decideBackup says what an accepted advert means to a BACKUP, and why (ip_carp.c: carp_proto_input_c).
 func decideBackup(own, peer terms, preempt bool) (input, string) {
 	switch {
 	case peer.isBowOut():
@@ -34,7 +34,7 @@ func decideBackup(own, peer terms, preempt bool) (input, string) {
 	return heard, ""
 }
 
-// decideMaster says what an accepted advert means to a MASTER (spec E.6), and why. A tie is decided by tie.yields.
+// decideMaster says what an accepted advert means to a MASTER, and why (ip_carp.c: carp_proto_input_c). A tie is decided by tie.yields.
 func decideMaster(own, peer terms) (in input, tied bool, reason string) {
 	switch {
 	case peer.isBowOut(): // nobody yields to one who gives up, whatever his demotion
@@ -49,7 +49,7 @@ func decideMaster(own, peer terms) (in input, tied bool, reason string) {
 	return heard, false, ""
 }
 
-// How many tied adverts in a row from one source a MASTER bears (wire.md, choice 3). The systems have no rule in common: the BSDs
+// How many tied adverts in a row from one source a MASTER bears. The systems have no rule in common: the BSDs
 // yield to our first advert, UCARP keeps the lower address as its CPU reads it, so the third of its adverts says that it will stay.
 const (
 	tiesUnsealed = 3

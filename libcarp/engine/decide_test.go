@@ -8,7 +8,7 @@ import (
 	"carp/libcarp/config"
 )
 
-// The rules of spec E.6, written down a second time in another form and compared over all interesting claims.
+// The rules of carp_proto_input_c, written down a second time in another form and compared over all interesting claims.
 func TestDecide(t *testing.T) {
 	seconds := func(c terms) float64 { return float64(c.advbase) + float64(c.advskew)/256 }
 	var claims []terms
@@ -44,15 +44,15 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// The table of spec E.6, row by row, for every small claim. It knows only who is faster and who is more demoted; bow-outs and wire.md's
-// choice 5 are in TestBowOut, whose advbase of 255 is not small.
+// The table of who gives way, row by row, for every small claim. It knows only who is faster and who is more demoted; bow-outs
+// are in TestBowOut, whose advbase of 255 is not small.
 func TestDecisionTable(t *testing.T) {
 	const stay, give, tie = "stay", "yield", "tie"
 	const wait, take = "restart the timer", "take over"
 	// the peer's demote against ours: lower, equal, higher
 	master := [3][3]string{
 		{give, give, stay}, // the peer is faster
-		{give, tie, stay},  // equal: OpenBSD yields; wire.md, choice 3
+		{give, tie, stay},  // equal: OpenBSD yields, we count first
 		{give, stay, stay}, // slower
 	}
 	backup := [2][3][3]string{ // unless the peer is so slow that it would time out (rule 3)
@@ -115,7 +115,7 @@ func TestDecisionTable(t *testing.T) {
 	}
 }
 
-// The truth table of spec E.6 with real packets.
+// The same table with real packets.
 func TestTruthTable(t *testing.T) {
 	for _, c := range []struct {
 		state         State
@@ -172,7 +172,7 @@ func TestTruthTable(t *testing.T) {
 }
 
 func TestBowOut(t *testing.T) {
-	// Heard by a BACKUP, whatever its own advbase, preempt and demotion (wire.md, choice 5).
+	// Heard by a BACKUP, whatever its own advbase, preempt and demotion.
 	for _, words := range []string{"advbase 1", "advbase 86", "advbase 254 advskew 254", "advbase 0 advskew 25", "advbase 0 advskew 0"} {
 		for _, demote := range []int{0, 1} {
 			h := newBackup(t, words)

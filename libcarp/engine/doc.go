@@ -4,6 +4,6 @@
 // [Engine.Deadline] says when it next wants a [Tick]. It reads no clock, starts no goroutine and touches nothing outside itself, so that the
 // same events give the same effects, in a daemon and in a simulator.
 //
-// The rules are those of OpenBSD's netinet/ip_carp.c, revision 1.370, as spec/openbsd.md section E tells them. Where we choose otherwise
-// a comment says why.
+// The rules are those of OpenBSD's netinet/ip_carp.c, revision 1.370. Where we choose otherwise a comment says why, and carp(4)
+// in its section COMPATIBILITY.
 package engine

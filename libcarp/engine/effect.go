@@ -98,7 +98,7 @@ type Log struct {
 // A Level is one of syslog(3)'s, as net.inet.carp.log counts them.
 type Level int
 
-// The levels in use (spec C.1).
+// The levels in use, as ip_carp.c has them; Alert is ours.
 const (
 	Alert   Level = 1 // a wrong pass phrase: two masters until somebody looks
 	Crit    Level = 2 // BACKUP to MASTER and back

@@ -90,8 +90,8 @@ func familyOf(a netip.Addr) family {
 	return inet6
 }
 
-// has reports whether the carp has an address of the family, and so sends and waits for adverts over it. A link-local one counts
-// (spec E.13, the last but some).
+// has reports whether the carp has an address of the family, and so sends and waits for adverts over it. A link-local one counts,
+// as on OpenBSD of today (ip_carp.c: carp_addr_updated).
 func (c *carp) has(f family) bool {
 	for _, p := range c.cfg.Addrs {
 		if familyOf(p.Addr()) == f {
@@ -246,12 +246,13 @@ func (e *Engine) logf(level Level, format string, args ...any) {
 
 func (e *Engine) publish(c *carp) { e.emit(&Publish{Carp: c.cfg.Name}) }
 
-// interval returns the time between two adverts: advbase + advskew/256 s, 1/256 s when both are 0 (spec E.6, timers).
+// interval returns the time between two adverts: advbase + advskew/256 s, 1/256 s when both are 0 (ip_carp.c: carp_setrun).
 func (e *Engine) interval(n *node) Instant {
 	return Instant(max(e.claims(n).speed(), 1)) * second / 256
 }
 
-// armMasterDown makes a BACKUP wait three intervals, from now, for a master of either family (wire.md, choices 1 and 4).
+// armMasterDown makes a BACKUP wait three intervals, from now, for a master of either family: NetBSD sends none over IPv6, and a backup
+// with a timer for each would flap beside it.
 func (e *Engine) armMasterDown(n *node, now Instant) {
 	n.deferred = false
 	e.timers.arm(n, now+3*e.interval(n))
@@ -373,7 +374,7 @@ func (e *Engine) halt(c *carp, now Instant, reason string, bowOut bool) {
 	}
 }
 
-// settle starts or stops a carp as its configuration and its carpdev demand (spec E.6, "Becoming RUNNING"; ip_carp.c: carp_setrun).
+// settle starts or stops a carp as its configuration and its carpdev demand (ip_carp.c: carp_setrun).
 func (e *Engine) settle(c *carp, now Instant, reason string) {
 	should := c.cfg.Up && c.cfg.VHID() != 0 && len(c.cfg.Addrs) > 0 && c.attached && !c.suppressed && !c.broken
 	switch {

@@ -126,7 +126,7 @@ func newDual(t *testing.T) *host {
 	return h
 }
 
-// Whichever family the master speaks, the backup waits for it (wire.md, choice 4): NetBSD sends none over IPv6.
+// Whichever family the master speaks, the backup waits for it: NetBSD sends none over IPv6.
 func TestOneFamilyIsEnough(t *testing.T) {
 	for _, p := range []peer{both(peer{base: 1}), six(peer{base: 1})} {
 		h := newDual(t)
@@ -168,7 +168,7 @@ func TestRefusedIPv6(t *testing.T) {
 	}
 }
 
-// Adverts are made without link-local addresses, and accepted with and without (spec E.3).
+// Adverts are made without link-local addresses, and accepted with and without (ip_carp.c: carp_hmac_prepare).
 func TestLinkLocalInTheHMAC(t *testing.T) {
 	h := newHost(t, em6(1))
 	h.must("carp0 create carpdev em0 vhid 1 advskew 100 alias 2001:db8::10/64 alias fe80::10/64")
@@ -304,7 +304,7 @@ func TestHearsIPv4(t *testing.T) {
 	}
 }
 
-// A link-level address of one's own is hashed, unless it is the carpdev's, and adverts come from it (spec E.3).
+// A link-level address of one's own is hashed, unless it is the carpdev's, and adverts come from it.
 func TestLladdr(t *testing.T) {
 	own := config.MAC{2, 0, 0, 0, 0, 0x77}
 	for _, c := range []struct {

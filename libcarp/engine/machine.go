@@ -33,7 +33,7 @@ type rule struct {
 	do   func(*Engine, *node, Instant)
 }
 
-// machine is the whole of CARP's state machine (spec E.6; ip_carp.c: carp_setrun, carp_master_down, carp_proto_input_c).
+// machine is the whole of CARP's state machine (ip_carp.c: carp_setrun, carp_master_down, carp_proto_input_c).
 //
 //	           run                       timer, takeOver
 //	 INIT ─────────────▶ BACKUP ────────────────────────────▶ MASTER

@@ -89,7 +89,7 @@ func TestMachine(t *testing.T) {
 func TestOrderOfEffects(t *testing.T) {
 	h := newBackup(t, "advskew 100")
 	got := brief(h.wait(3*356*second/256 + 1))
-	// address, advert, announcement, event (spec E.6, master_down)
+	// address, advert, announcement, event (ip_carp.c: carp_master_down)
 	if want := "answer, advert 1/100/0, announce [192.168.1.10], BACKUP>MASTER"; got != want {
 		t.Errorf("becoming master: %s\nwant %s", got, want)
 	}

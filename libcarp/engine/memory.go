@@ -7,8 +7,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// A Memory is what a virtual host has to know of the adverts that it sent and accepted, so that none is accepted twice (wire.md,
-// "Receiving"). It holds no pointer and its size is fixed, so that it can stand in memory that outlives a process; each store
+// A Memory is what a virtual host has to know of the adverts that it sent and accepted, so that none is accepted twice. It holds no pointer and its size is fixed, so that it can stand in memory that outlives a process; each store
 // alone leaves it valid. The zero value has seen nothing.
 type Memory struct {
 	// Newest is the greatest time that was sent or accepted, from any source and in either family.
@@ -73,7 +72,7 @@ const (
 	altered          // a copy with another header, or, when strict, one that nobody can tell from such a copy
 )
 
-// judge says what the counter of an advert means, with net.inet.carp.replay (wire.md, receiving rule 3). It changes nothing.
+// judge says what the counter of an advert means, with net.inet.carp.replay; see carp(4), "Copies of adverts". It changes nothing.
 func (m *Memory) judge(ad *wire.Advert, replay int, behind int64) verdict {
 	t, sealed := ad.Sealed()
 	switch {

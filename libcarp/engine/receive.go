@@ -9,7 +9,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// receive judges a packet in OpenBSD's order, so that each fault is counted as there (spec E.5; ip_carp.c: carp_proto_input_c).
+// receive judges a packet in OpenBSD's order, so that each fault is counted as there (ip_carp.c: carp_proto_input_c).
 // A packet that is refused changes counters alone.
 func (e *Engine) receive(now Instant, p *Packet) {
 	link, packets := e.linkIndex(p.Carpdev), config.Ipackets
@@ -114,7 +114,7 @@ func (e *Engine) unparsed(p *Packet, link string, err error) {
 }
 
 // listensTo reports whether the carp takes adverts to that destination: with a unicast peer only unicast ones, else only those to a
-// group (spec E.5, check 7). Over IPv6 OpenBSD has no peers and does not look.
+// group (ip_carp.c: carp_proto_input_c). Over IPv6 OpenBSD has no peers and does not look.
 func (c *carp) listensTo(dst netip.Addr) bool {
 	if dst.Is6() {
 		return !c.cfg.Peer6.IsValid() || dst.IsMulticast() == c.cfg.Peer6.IsMulticast()
@@ -148,7 +148,7 @@ func (e *Engine) isVRRP(p *Packet, now Instant) bool {
 }
 
 // named logs what a source is to blame for, once a minute. OpenBSD says nothing of a wrong hash below level 6, and names nobody, but it
-// is what one gets for two misconfigured hosts, both master (wire.md, choice 9).
+// is what one gets for two misconfigured hosts, both master.
 func (e *Engine) named(c *carp, level Level, src netip.Addr, format string, now Instant) {
 	if (e.Verbose || e.machine.Sysctl.Log >= int(level)) && c.sources.allow(src, format, now) {
 		e.logf(level, "%s: "+format, c.cfg.Name, src)
@@ -161,7 +161,7 @@ func (n *node) verify(ad *wire.Advert) bool {
 }
 
 // verifyPrevious accepts the HMAC over previous lists until the peer uses the present one, so that an address can be added on one host
-// after the other (wire.md, choice 6).
+// after the other.
 func (n *node) verifyPrevious(ad *wire.Advert, now Instant) bool {
 	return slices.ContainsFunc(n.previous, func(o oldAuth) bool { return now < o.until && o.auth.Verify(ad) })
 }
@@ -182,7 +182,8 @@ func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
 	own, peer := e.claims(n), terms{ad.Advbase, ad.Advskew, ad.Demote}
 	n.carp.notePeer(e, p.Src, peer)
 	if peer.advbase != own.advbase && !peer.isBowOut() && !n.carp.baseSeen {
-		// Two hosts with unequal advbase and demotion can flap for ever (wire.md, choice 10).
+		// Two hosts with unequal advbase and demotion can flap for ever: the one with the lower advbase finds the other too slow, who is
+		// less demoted and takes it back.
 		n.carp.baseSeen = true
 		e.logf(Warning, "%s: %s advertises advbase %d, ours is %d", n.carp.cfg.Name, p.Src, peer.advbase, own.advbase)
 	}
@@ -201,7 +202,7 @@ func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
 	e.feed(n, in, now, reason)
 }
 
-// hearsIPv4: a tie over IPv6 counts only when no IPv4 advert came for three intervals (wire.md, choice 3), lest one family says stay and
+// hearsIPv4: a tie over IPv6 counts only when no IPv4 advert came for three intervals, lest one family says stay and
 // the other go.
 func (e *Engine) hearsIPv4(n *node, now Instant) bool {
 	return n.heard != 0 && n.carp.has(inet) && now-n.heard <= 3*e.interval(n)

@@ -11,7 +11,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// Every way to refuse a packet: its counter, its message, and that nothing else changes (spec E.5).
+// Every way to refuse a packet: its counter, its message, and that nothing else changes.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		name    string

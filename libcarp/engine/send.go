@@ -22,7 +22,7 @@ const (
 	probesReset = 60 * second
 )
 
-// demotedSkew is what a demoted host claims at least with net.inet.carp.demoteskew (wire.md, choice 2; ip_carp.c 1.137).
+// demotedSkew is what a demoted host claims at least with net.inet.carp.demoteskew (ip_carp.c 1.137).
 const demotedSkew = 240
 
 // claims returns what the node's adverts say, and what it decides by: they must never differ.
@@ -131,7 +131,7 @@ func (e *Engine) sendOver(f family, n *node, now Instant, bowOut bool) {
 	if f == inet6 {
 		header = wire.IPv6Header
 		wire.MarshalIPv6(s.buf[:], c.source(f), s.Dst)
-		e.count(c, config.Opackets6) // before sending, failures included (spec E.8)
+		e.count(c, config.Opackets6) // before sending, failures included (ip_carp.c: carp_send_ad)
 	} else {
 		wire.MarshalIPv4(s.buf[:], uint16(random>>16), c.source(f), s.Dst)
 		e.count(c, config.Opackets)
@@ -188,7 +188,7 @@ var (
 	sendFunction   = [families]string{"ip_output", "ip6_output"}
 )
 
-// sentAdvert takes note of how a send ended (spec E.8; ip_carp.c: carp_send_ad).
+// sentAdvert takes note of how a send ended (ip_carp.c: carp_send_ad).
 func (e *Engine) sentAdvert(now Instant, ev *Sent) {
 	c := e.carps[ev.Carp]
 	if c == nil || !c.running { // in INIT nothing can be found out any more, so that a failure would demote the host for good

@@ -6,7 +6,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// Somebody without the key, who hears everything and sends what he recorded (wire.md, "What the HMAC does not cover").
+// Somebody without the key, who hears everything and sends what he recorded, with what the HMAC does not cover as he likes.
 
 // What an attack does besides sending what was recorded, in a fault's N.
 const (

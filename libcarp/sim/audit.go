@@ -107,7 +107,7 @@ func (v *vhost) look(w *World, m member) (c claim, s engine.State, class uint64,
 }
 
 // together: two masters that hear each other do not stay so. Whoever has to give way does so on the other's first advert, so they are two for at
-// most an interval of the winner and the delay, beside a UCARP for three (wire.md, choice 3).
+// most an interval of the winner and the delay, beside a UCARP for three: ours go at the third tied advert.
 //
 // The issue says this of the time since the healing. Counterexample: masters A (advskew 0) and B (10) hear each other again, and a preempting
 // backup C (5) hears B's advert just after one of A's. C takes over from B, as it must, and is a second master until A's next advert, two of A's
@@ -140,7 +140,7 @@ func (v *vhost) together(w *World, n int) {
 			}
 		}
 		if a.ties(b) && v.plan.has(0) && v.plan.has(1) && (v.fails4(w, v.members[n]) || v.fails4(w, m)) {
-			times += 3 // a tie over IPv6 counts when no IPv4 advert came for three intervals (wire.md, choice 3)
+			times += 3 // a tie over IPv6 counts when no IPv4 advert came for three intervals
 		}
 		if a.yields(b) {
 			bound = slowB
@@ -248,7 +248,7 @@ func (v *vhost) audit(w *World) {
 // judge: a class is not without a master for longer than the master-down time of the fastest of those who wait.
 //
 // Counterexample without the time that hands take (storm 38111): OpenBSD with advbase 0 and demoted does not take the bow-out of a master that is less demoted
-// for one (wire.md, choice 5), but for an advert, and waits from when it comes.
+// for one, but for an advert, and waits from when it comes.
 func (v *vhost) judge(w *World, n int, none bool, bound int64) {
 	o := &v.empty[n]
 	if o.now {
@@ -346,11 +346,11 @@ func (v *vhost) hasty(w *World) bool {
 //
 // Counterexamples to "after the last fault there is one master for good", found here:
 //   - advbase 1 demoted by 1 beside advbase 4: the backup with advbase 1 finds the master too slow and takes over, whatever the demotion; the
-//     other one, less demoted, takes it back on the first advert (wire.md, choice 10);
+//     other one, less demoted, takes it back on the first advert;
 //   - the same without a difference in advbase: advbase 0 and advskew 0, demoted by 1, beside advbase 0 and advskew 25. Three of the first one's
 //     intervals, 12 ms, are less than one of the second's, 98 ms: it times out between two adverts of a master that is well;
 //   - two equal BSD peers, or two of ours with the same source address: both yield, both wait the same time, and both may take over within the
-//     delay of the LAN again (wire.md, choice 3).
+//     delay of the LAN again.
 func (v *vhost) restless(w *World) bool {
 	for i, m := range v.members {
 		a, _, ka, ok := v.look(w, m)

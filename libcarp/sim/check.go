@@ -9,7 +9,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// What one host must do at each step: the rules of spec/openbsd.md E.6 and E.7 and the choices of spec/wire.md, written down a second time.
+// What one host must do at each step: OpenBSD's rules and our choices, as carp(4) has them, written down a second time.
 
 // slowed is the slowest claim that a timer of a host with c may have been set by: with net.inet.carp.demoteskew a demotion makes a host slower, and
 // its end does not move a timer.
@@ -153,7 +153,7 @@ func (h *host) advertised(now engine.Instant, n int, ev engine.Event) {
 		h.w.fail("no change puts an advert off", "host %d %s: from %d to %d", h.id, c.name, b.Deadline, a.Deadline)
 	}
 	if silent && a.Demote > b.Demote {
-		h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote) // spec E.7
+		h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote)
 	}
 	if a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
 		if _, linked := ev.(*engine.Links); !linked { // there nothing can be sent
@@ -173,7 +173,7 @@ func (h *host) truthful(n int) {
 	}
 }
 
-// overslept: a master whose timer is more than an interval late, more than two after its last advert (design.md, "a master that wakes").
+// overslept: a master whose timer is more than an interval late, more than two after its last advert: others have likely taken over.
 func overslept(b *engine.NodeView, now engine.Instant) bool {
 	return b.State == engine.Master && b.Deadline != 0 && int64(now-b.Deadline) > claimOf(b).interval()
 }
@@ -200,7 +200,7 @@ func (h *host) linked() {
 	}
 }
 
-// outcomes: three failures in a row demote, and it takes three successes in a row at least to undo that, in whatever state (spec E.8).
+// outcomes: three failures in a row demote, and it takes three successes in a row at least to undo that, in whatever state (ip_carp.c: carp_send_ad).
 func (h *host) outcomes(n, f int, ok bool) {
 	c := &h.carps[n]
 	if h.before[n].State == engine.Init {
@@ -307,7 +307,7 @@ func (h *host) obeyed(now engine.Instant, n int, must engine.State, heard claim)
 
 // flapped: a host whose adverts fail while its probes do not takes its probes for proof that it can send, preempts, fails and gives way.
 // It does not do so for ever: it asks for more probes each time (engine/send.go), unless its intervals are so long that a minute lies between. A
-// master that is too slow for it does not count: it takes over from him whatever it knows of itself (wire.md, choice 10), and others do not see that
+// master that is too slow for it does not count: it takes over from him whatever it knows of itself, and others do not see that
 // it takes part.
 func (h *host) flapped(c *carp, own, heard claim) {
 	if own.base > 0 && own.patience() <= heard.units() {
@@ -368,7 +368,7 @@ func (h *host) goesOn(now engine.Instant, was []engine.NodeView) {
 	}
 }
 
-// learn takes note of a change of configuration: a carp's parameters let its wait begin anew (spec E.6, timers).
+// learn takes note of a change of configuration: a carp's parameters let its wait begin anew (ip_carp.c: carp_setrun).
 func (h *host) learn(now engine.Instant, ch *config.Change) {
 	if ch.Kind == config.ForInterface {
 		for _, c := range ch.Clauses {

@@ -32,7 +32,7 @@ func (c claim) yields(m claim) bool {
 
 func (c claim) ties(m claim) bool { return c.demote == m.demote && c.units() == m.units() }
 
-// A tieCount counts the tied adverts in a row from one source (wire.md, choice 3).
+// A tieCount counts the tied adverts in a row from one source: the third says that another system stays, the eighth that another of ours does.
 type tieCount struct {
 	src    netip.Addr
 	sealed bool

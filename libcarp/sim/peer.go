@@ -9,8 +9,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// A Dialect is how another system behaves, where the systems differ (spec/wire.md "What other systems really send", spec/openbsd.md E.13,
-// spec/dialects.md 1c, spec/peers.md 2).
+// A Dialect is how another system behaves, where the systems differ: as their sources have it, and as was seen on the wire.
 type Dialect struct {
 	Name       string
 	Cookie     bool   // the counter is one random constant, and an advert that carries it is our own; else random until a peer is heard, then one more than the last

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// What becomes of masters that are equal in advbase, advskew and demotion when a partition between them heals (wire.md, choice 3).
+// What becomes of masters that are equal in advbase, advskew and demotion when a partition between them heals.
 
 // A TieRow is what so many healings came to.
 type TieRow struct {

@@ -30,7 +30,7 @@ type Identity struct {
 	LinkLocal bool         // IPv6 link-local addresses count too (OpenBSD's HMAC_ORIG; adverts are sent without)
 }
 
-// NewAuth prepares the HMAC of an identity (spec E.3; ip_carp.c: carp_hmac_prepare_ctx).
+// NewAuth prepares the HMAC of an identity (ip_carp.c: carp_hmac_prepare_ctx).
 func NewAuth(id Identity) *Auth {
 	msg := []byte{Version, Type}
 	if id.Lladdr != [6]byte{} {

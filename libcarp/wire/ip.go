@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// The envelope of an advert (spec E.1).
+// The envelope of an advert (ip_carp.c: carp_send_ad).
 const (
 	IPv4Header = 20
 	IPv6Header = 40

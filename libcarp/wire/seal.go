@@ -1,6 +1,6 @@
 package wire
 
-// Our counter carries what the HMAC misses (spec wire.md, "Our counter"): 40 bits of time in milliseconds, then advbase, advskew and
+// Our counter carries what the HMAC misses: 40 bits of time in milliseconds, then advbase, advskew and
 // demote as sent. To every other system these are eight opaque bytes.
 
 // SealEpoch is where a seal's time begins: 2024-01-01T00:00:00Z, in milliseconds of Unix time.

@@ -105,7 +105,7 @@ func (v vector) what(t *testing.T) string {
 	return "valid"
 }
 
-// judge goes through the checks of spec E.5 in their order and names the counter that would have refused the packet.
+// judge goes through the checks of carp_proto_input_c in their order and names the counter that would have refused the packet.
 func judge(packet []byte, auth *Auth) string {
 	ad, err := Parse(packet)
 	switch {

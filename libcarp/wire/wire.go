@@ -48,7 +48,7 @@ type Advert struct {
 func (a *Advert) IsBowOut() bool { return a.Advbase == BowOut && a.Advskew == BowOut }
 
 // Parse reads the first 36 bytes of b; what trails is ignored, as on OpenBSD. Version and HMAC are for the caller to judge, since
-// they are judged after the vhid (spec E.5). The error is [ErrShort] or [ErrChecksum].
+// they are judged after the vhid (ip_carp.c: carp_proto_input_c). The error is [ErrShort] or [ErrChecksum].
 func Parse(b []byte) (Advert, error) {
 	if len(b) < Size {
 		return Advert{}, ErrShort

@@ -12,7 +12,7 @@
 #endif
 #define HOSTS 3         /* room for; those above N stay down */
 #define INTERVAL 2      /* in ticks of half an interval, so that hosts may be out of step */
-#define DOWN (3 * INTERVAL)             /* master-down time (wire.md, choice 1) */
+#define DOWN (3 * INTERVAL)             /* master-down time */
 #define TIES 8          /* tied sealed adverts in a row that a higher address bears (choice 3) */
 #define NEVER 255
 #ifndef BOUND

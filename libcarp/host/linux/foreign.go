@@ -22,7 +22,7 @@ const (
 
 // A stranger is the filter of a port where the kernel has eBPF: on a network with hundreds of virtual hosts that are not ours it drops their adverts
 // and counts them, so that nobody wakes for them. All else is as with [isAdvert], and whatever is not a whole and flawless advert of another
-// vhid reaches us, to be judged in the order of spec E.5.
+// vhid reaches us, to be judged in OpenBSD's order.
 type stranger struct {
 	ours    *ebpf.Map // vhid → 1
 	counts  *ebpf.Map // 0: over IPv4, 1: over IPv6

@@ -10,7 +10,7 @@ import (
 	"carp/libcarp/wire"
 )
 
-// Adverts of foreign vhids are dropped and counted; whatever else comes in with such a vhid reaches us, to be judged in the order of spec E.5.
+// Adverts of foreign vhids are dropped and counted; whatever else comes in with such a vhid reaches us, to be judged in OpenBSD's order.
 func TestForeign(t *testing.T) {
 	inNetwork(t, func(l *lab) {
 		l.ensure(l.carp(1, false, "192.168.1.10/24", "2001:db8:1::10/64"))
