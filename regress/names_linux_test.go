@@ -36,7 +36,8 @@ package 2
 same() { # same VERSION [SUFFIX]: bit for bit, with its mode
 	for c in sbin/ifconfig sbin/sysctl bin/netstat; do
 		cmp "$T/p$1/$c" "/$c${2-}"
-		[ "$(stat -c %a "/$c${2-}")" = 755 ]
+		[ "$(stat -L -c %a "/$c${2-}")" = 755 ]
+		[ "$HAVE" != busybox ] || [ -L "/$c${2-}" ]
 	done
 }
 all() { for c in ifconfig sysctl netstat; do "$c" x; done; }
@@ -50,6 +51,13 @@ if [ "$HAVE" = dpkg ]; then
 else
 	rm -f /usr/bin/dpkg-divert
 	upgrade() { for c in sbin/ifconfig sbin/sysctl bin/netstat; do rm -f "/$c" && cp -a "$T/p$1/$c" "/$c"; done; }
+fi
+if [ "$HAVE" = busybox ]; then # its sh and tools, and commands that are links to one program
+	busybox=$(command -v busybox)
+	for tool in $($busybox --list); do
+		[ ! -e /usr/bin/$tool ] || ln -sf $busybox /usr/bin/$tool
+	done
+	upgrade() { for c in sbin/ifconfig sbin/sysctl bin/netstat; do rm -f "/$c" && cp -a "$T/p$1/$c" "/$c.real" && ln -s "${c##*/}.real" "/$c"; done; }
 fi
 
 names status
@@ -99,7 +107,7 @@ func TestNames(t *testing.T) {
 		return none + theirs + ok + ok + all + "ifconfig-carp.8\n" + upgraded + all + ok + system("2") + gone + ok + ok + all + ok + gone +
 			"usage: carp-names on|off|status\nexit 2\n"
 	}
-	for _, c := range []struct{ have, want string }{{"dpkg", want(ours)}, {"none", want(again + ok)}} {
+	for _, c := range []struct{ have, want string }{{"dpkg", want(ours)}, {"none", want(again + ok)}, {"busybox", want(again + ok)}} {
 		t.Run(c.have, func(t *testing.T) {
 			t.Parallel()
 			script, err := filepath.Abs("../rc.d/carp-names")
