@@ -47,7 +47,6 @@ files() {
 	echo "network/10-carp.network 644 $etc/systemd/network/10-carp.network"
 	echo "network/10-carp.link 644 $etc/systemd/network/10-carp.link"
 	echo "network/NetworkManager.conf 644 $etc/NetworkManager/conf.d/carp.conf"
-	echo "network/ifupdown 644 $etc/network/interfaces.d/carp"
 }
 
 # directory DIR: makes it, and notes what was missing.
@@ -99,6 +98,12 @@ stop() {
 	fi
 }
 
+# forget takes away what older versions have put somewhere. At a word that it does not know busybox's ifup ends, and configures nothing at all.
+forget() {
+	old=$root$etc/network/interfaces.d/carp
+	! grep -q '^no-scripts carp\*$' "$old" 2>/dev/null || rm -f "$old"
+}
+
 case ${1-} in
 mkdir)
 	shift
@@ -109,6 +114,7 @@ mkdir)
 	noted
 	;;
 install)
+	forget
 	directory "$lib"
 	for dir in $(files | sed 's,.* ,,; s,/[^/]*$,,'); do
 		directory "$dir"
@@ -127,6 +133,7 @@ uninstall)
 		[ ! -x "$PREFIX/sbin/carp-names" ] || "$PREFIX/sbin/carp-names" off
 		sh ./services.sh disable 2>/dev/null || :
 	fi
+	forget
 	files | while read -r _ _ place; do
 		rm -f "$root$place"
 	done

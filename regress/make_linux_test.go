@@ -176,7 +176,20 @@ func TestInstall(t *testing.T) {
 			}
 			before := tree(t, dir)
 			makeIt(t, program, "install", "DESTDIR="+dir, "PREFIX=/opt/carp")
+			interfaces := filepath.Join(dir, "etc/network/interfaces.d/carp") // as an older version left it
+			if err := os.MkdirAll(filepath.Dir(interfaces), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(interfaces, []byte("# ours\nno-scripts carp*\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
 			makeIt(t, program, "install", "DESTDIR="+dir, "PREFIX=/opt/carp") // an update
+			if _, err := os.Stat(interfaces); !os.IsNotExist(err) {
+				t.Errorf("%s: busybox's ifup still finds a word that it does not know: %v", program, err)
+			}
+			if err := os.RemoveAll(filepath.Join(dir, "etc/network")); err != nil {
+				t.Fatal(err)
+			}
 			after := tree(t, dir)
 			for path, mode := range map[string]string{
 				"/etc/init.d/carp": "-rwxr-xr-x ", "/opt/carp/sbin/ifconfig-carp": "-rwxr-xr-x ", "/opt/carp/sbin/kernelsim": "-rwxr-xr-x ", "/opt/carp/sbin/sysctl-carp": "-rwxr-xr-x ",
@@ -185,7 +198,7 @@ func TestInstall(t *testing.T) {
 				"/opt/carp/lib/carp/netstart": "-rwxr-xr-x ", "/opt/carp/lib/carp/boot": "-rwxr-xr-x ", "/opt/carp/sbin/carp-names": "-rwxr-xr-x ",
 				"/etc/init.d/carp-up": "-rwxr-xr-x ", "/etc/systemd/system/carp.service": "-rw-r--r-- ", "/etc/systemd/system/carp-boot.service": "-rw-r--r-- ",
 				"/etc/systemd/system/carp-up.service": "-rw-r--r-- ", "/etc/systemd/network/10-carp.network": "-rw-r--r-- ",
-				"/etc/systemd/network/10-carp.link": "-rw-r--r-- ", "/etc/NetworkManager/conf.d/carp.conf": "-rw-r--r-- ", "/etc/network/interfaces.d/carp": "-rw-r--r-- ",
+				"/etc/systemd/network/10-carp.link": "-rw-r--r-- ", "/etc/NetworkManager/conf.d/carp.conf": "-rw-r--r-- ",
 				"/opt/carp/libexec/carp/ifconfig": "Lrwxrwxrwx -> ../../sbin/ifconfig-carp", "/opt/carp/libexec/carp/sysctl": "Lrwxrwxrwx -> ../../sbin/sysctl-carp", "/opt/carp/libexec/carp/netstat": "Lrwxrwxrwx -> ../../sbin/netstat-carp",
 				"/opt/carp/libexec/carp/man/man8/ifconfig.8": "-rw-r--r-- ", "/opt/carp/libexec/carp/man/man8/sysctl.8": "-rw-r--r-- ", "/opt/carp/libexec/carp/man/man8/netstat.8": "-rw-r--r-- ",
 			} {
