@@ -170,9 +170,7 @@ func open(
 		case <-ctx.Done():
 		}
 	}
-	if o.Store, err = statedir.OpenStore(dir, o.Machine, logs.printf); err != nil {
-		return o, err
-	}
+	o.Store = statedir.OpenStore(dir, o.Machine, logs.printf)
 	memory, unread := statedir.OpenMemory(dir)
 	if unread != nil {
 		logs.printf("kernelsim: %v", unread) // what is refused is known as long as this engine lives

@@ -47,10 +47,7 @@ func events(t *testing.T, dir string) (store *statedir.Store, end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err = statedir.OpenStore(statedir.Dir(dir), config.NewMachine(), t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store = statedir.OpenStore(statedir.Dir(dir), config.NewMachine(), t.Logf)
 	k := &kernel{conf: config.NewMachine()}
 	k.server = statedir.NewServer(held.Listener, k)
 	store.OnEvent(k.server.PublishEvent)

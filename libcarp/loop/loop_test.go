@@ -141,10 +141,7 @@ func startWith(t *testing.T, dir statedir.Dir, prepare func(*stubHost), o Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := statedir.OpenStore(dir, m, t.Logf)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := statedir.OpenStore(dir, m, t.Logf)
 	h := &stubHost{links: make(chan []config.Link, 1), packets: make(chan host.Packet), amiss: make(chan string)}
 	if prepare != nil {
 		prepare(h)

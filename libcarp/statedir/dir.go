@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"carp/libcarp/config"
+	"carp/libcarp/internal/plainfile"
 )
 
 // DefaultDir is the state directory when nothing else is chosen.
@@ -139,17 +140,26 @@ func makeDir(path string, mode fs.FileMode) error {
 	if !info.IsDir() {
 		return &fs.PathError{Op: "use", Path: path, Err: syscall.ENOTDIR}
 	}
+	if err := ownedByUs(path, info); err != nil {
+		return err
+	}
 	return os.Chmod(path, mode)
 }
 
 // ours refuses what another user made or can write to: he could choose the pass phrase.
 func ours(path string, info fs.FileInfo) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s: belongs to another user", path)
+	if err := ownedByUs(path, info); err != nil {
+		return err
 	}
-	if !ok || info.Mode().Perm()&0o022 != 0 {
+	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s: others than its user can write there", path)
+	}
+	return nil
+}
+
+func ownedByUs(path string, info fs.FileInfo) error {
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s: belongs to another user", path)
 	}
 	return nil
 }
@@ -181,7 +191,7 @@ func (v version) format() []byte {
 
 // readVersion returns nil when there is no version yet.
 func (d Dir) readVersion() (*version, error) {
-	data, err := os.ReadFile(d.version())
+	data, err := plainfile.Read(d.version())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"carp/libcarp/config"
+	"carp/libcarp/internal/plainfile"
 )
 
 // Interface returns one carp interface; the error is config.ENXIO when there is none.
@@ -152,7 +152,7 @@ func readStatus[T any](d Dir, file string, missing T, parse func([]byte) (T, err
 	if current, err := d.current(); !current {
 		return missing, err
 	}
-	data, err := os.ReadFile(d.status(file))
+	data, err := plainfile.Read(d.status(file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return missing, nil
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"carp/libcarp/internal/plainfile"
 )
 
 // eventsMax is the size at which events becomes events.0; tests cannot wait that long.
@@ -75,7 +77,7 @@ func (d Dir) Events(after int) ([]Event, error) {
 
 // readWhole returns the lines of a file of events, without what an interrupted write has left of one.
 func readWhole(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := plainfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -92,13 +94,11 @@ func backwards(whole []byte, visit func(line []byte) (more bool)) {
 }
 
 // lastEvents returns the last event of each carp. The next engine waits for it while leases run out: no line is parsed that need not be.
-func (d Dir) lastEvents() (map[string]Event, error) {
-	last := map[string]Event{}
+func (d Dir) lastEvents() (last map[string]Event, err error) {
+	last = map[string]Event{}
 	for _, path := range []string{d.events(), d.oldEvents()} {
-		whole, err := readWhole(path)
-		if err != nil {
-			return last, err
-		}
+		whole, oneErr := readWhole(path)
+		err = errors.Join(err, oneErr)
 		backwards(whole, func(line []byte) bool {
 			_, rest, _ := bytes.Cut(line, []byte{' '})
 			_, rest, _ = bytes.Cut(rest, []byte{' '})
@@ -111,7 +111,7 @@ func (d Dir) lastEvents() (map[string]Event, error) {
 			return true
 		})
 	}
-	return last, nil
+	return last, err
 }
 
 // lastNumber returns the greatest number of an event there is; 0: there is none. It is the last one's, unless somebody has had his hands on the files: lines
@@ -150,35 +150,36 @@ type eventLog struct {
 	number int // of the last event
 }
 
-// openEvents goes on where the files end. What an interrupted write has left of a line is cut off.
+// openEvents goes on where the files end. What an interrupted write has left of a line is cut off. With an error, what cannot be read or written becomes
+// events.0 with the next event.
 func openEvents(d Dir) (*eventLog, error) {
 	whole, err := readWhole(d.events())
-	if err != nil {
-		return nil, err
-	}
-	earlier, err := readWhole(d.oldEvents())
-	if err != nil {
-		return nil, err
-	}
+	earlier, oldErr := readWhole(d.oldEvents())
 	l := &eventLog{dir: d, number: lastNumber(whole, earlier)}
-	if err := l.open(); err != nil {
-		return nil, err
+	if err == nil {
+		err = l.open()
 	}
-	l.size = int64(len(whole))
-	if err := l.file.Truncate(l.size); err != nil {
+	if err == nil {
+		l.size = int64(len(whole))
+		err = l.file.Truncate(l.size)
+	}
+	if err != nil {
 		l.close()
-		return nil, err
 	}
-	return l, nil
+	return l, errors.Join(err, oldErr)
 }
 
 func (l *eventLog) open() (err error) {
-	l.file, err = os.OpenFile(l.dir.events(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	l.file, err = plainfile.Own(l.dir.events(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	l.size = 0
-	return l.file.Chmod(0o644)
+	if err := l.file.Chmod(0o644); err != nil {
+		l.close()
+		return err
+	}
+	return nil
 }
 
 // append numbers an event and writes its line, whole or not at all. A line that could not be written leaves a gap in the numbers.

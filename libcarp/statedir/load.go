@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"carp/libcarp/config"
+	"carp/libcarp/internal/plainfile"
 )
 
 // LoadMachine reads the configuration from want/; what is missing there has its defaults. When files are damaged, it returns
@@ -42,7 +43,7 @@ func (d Dir) LoadMachine() (*config.Machine, error) {
 
 // load hands the clauses of a want file over, unless there is no such file.
 func (d Dir) load(file string, take func([]config.Clause) error) error {
-	data, err := os.ReadFile(d.want(file))
+	data, err := plainfile.Read(d.want(file))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"carp/libcarp/internal/plainfile"
 )
 
 // How long Acquire waits for an engine that has outlived its supervisor to end, and then for it to die.
@@ -75,7 +77,9 @@ func (d Dir) takeLock() (*os.File, error) {
 }
 
 // openLock opens a file to be locked. Nobody but root may: whoever has it open can lock it.
-func openLock(path string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) }
+func openLock(path string) (*os.File, error) {
+	return plainfile.Open(path, os.O_RDWR|os.O_CREATE, 0o600)
+}
 
 func flock(f *os.File, how int) error {
 	for {

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"carp/libcarp/internal/plainfile"
 )
 
 // The file `memory` is an array of slots: a key in slotKey bytes, padded with zeros, and what belongs to it. It grows by chunks, which are
@@ -33,7 +35,7 @@ type Memory struct {
 
 // OpenMemory opens the memory of a prepared directory.
 func OpenMemory(d Dir) (*Memory, error) {
-	f, err := os.OpenFile(d.memory(), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := plainfile.Own(d.memory(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

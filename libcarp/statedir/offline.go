@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carp/libcarp/config"
+	"carp/libcarp/internal/plainfile"
 )
 
 // isRoot reports whether this process may edit; tests are somebody else.
@@ -99,7 +100,7 @@ func (d Dir) peek() (*config.Machine, error) {
 		if path == d.lock() {
 			how |= unix.LOCK_NB
 		}
-		f, err := os.Open(path)
+		f, err := plainfile.Open(path, os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

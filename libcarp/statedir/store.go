@@ -1,6 +1,7 @@
 package statedir
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -35,26 +36,18 @@ type Store struct {
 }
 
 // OpenStore opens the store of a prepared directory, which held the configuration m a moment ago. There may be one at a time. logf, which may not
-// wait either, is told of failures, once a minute.
-func OpenStore(d Dir, m *config.Machine, logf func(format string, args ...any)) (*Store, error) {
-	if err := d.sweep(m); err != nil {
-		return nil, err
-	}
-	events, err := openEvents(d)
-	if err != nil {
-		return nil, err
-	}
-	alive, err := openHeartbeat(d)
-	if err != nil {
-		events.close()
-		return nil, err
-	}
+// wait either, is told of failures, once a minute: nobody loses an address because of a file that only tells of it.
+func OpenStore(d Dir, m *config.Machine, logf func(format string, args ...any)) *Store {
+	events, eventsErr := openEvents(d)
+	alive := &heartbeat{path: d.alive()}
+	aliveErr := alive.open()
 	s := &Store{
 		dir: d, logf: logf, events: events, alive: alive, status: map[string][]byte{}, failed: map[string][]byte{},
 		wake: make(chan struct{}, 1), ending: make(chan struct{}), ended: make(chan struct{}),
 	}
+	s.report(errors.Join(d.sweep(m), eventsErr, aliveErr))
 	go s.run()
-	return s, nil
+	return s
 }
 
 // Want writes the want/ file of an interface, the groups or the sysctls; nil content removes it. done, which may be nil, is told

@@ -40,10 +40,7 @@ func openStore(t *testing.T, d Dir) (*Store, *logBook) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenStore(d, m, log.printf)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := OpenStore(d, m, log.printf)
 	return s, log
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"carp/libcarp/internal/plainfile"
 )
 
 // recordTag is the first line of a record.
@@ -78,7 +80,7 @@ func loadKept(path string) ([]savedSysctl, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := plainfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -100,10 +102,7 @@ func storeKept(path string, saved []savedSysctl) error {
 		}
 		return nil
 	}
-	if err := os.WriteFile(path+".new", append([]byte(namespace()+"\n"), formatSaved(saved)...), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return plainfile.Replace(path, append([]byte(namespace()+"\n"), formatSaved(saved)...), 0o600)
 }
 
 // namespace names the network namespace of this process, where the kernel has a name for it (Linux 5.14).
