@@ -169,8 +169,14 @@ func TestStrangersBeforeTheGate(t *testing.T) {
 	}
 
 	// Nobody answers ARP there: then nobody is to be master.
-	a.set("ipv4/conf/all/arp_ignore", "8")
-	a.becomes("invalid", 3*time.Second)
-	a.set("ipv4/conf/all/arp_ignore", "0")
-	a.becomes("master", 5*time.Second)
+	for key, value := range map[string]string{"arp_ignore": "8", "arp_filter": "1"} {
+		a.set("ipv4/conf/all/"+key, value)
+		a.becomes("invalid", 3*time.Second)
+		a.set("ipv4/conf/all/"+key, "0")
+		a.becomes("master", 5*time.Second)
+	}
+	// A setting of the link alone is put right; a new link would have it from the default.
+	l.ip(client.ns, "neigh", "del", "192.168.1.10", "dev", "eth0")
+	a.set("ipv4/conf/carp0/arp_filter", "1")
+	l.within(2*time.Second, "an answer to who asks", func() bool { return client.ping("192.168.1.10") })
 }

@@ -75,7 +75,7 @@ func (h *Host) mend(c host.Carp, suspect bool) (int, error) {
 		return 0, errors.Join(errFought, h.unmake(c.Name))
 	}
 	if err == nil && slices.ContainsFunc(c.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
-		if err = isDeaf(); err != nil {
+		if err = deafNow().err(c, h.routes.leadToAll(c.Name)); err != nil {
 			err = errors.Join(err, h.guard.setMaster(index, c.Name, false))
 			m := h.made[c.Name]
 			m.whole = false

@@ -59,7 +59,7 @@ type keeper struct {
 	carpdevs map[int]map[string]bool // by index of an interface whose sysctls matter: the carps that they matter to, and whether each has been made
 	suspects map[string]bool
 	amiss    chan string
-	deaf     bool // net.ipv4.conf.all.arp_ignore is such that nobody gets an answer
+	deaf     deafness
 }
 
 type kept struct {
@@ -69,7 +69,7 @@ type kept struct {
 }
 
 func newKeeper() *keeper {
-	return &keeper{wishes: map[int]*kept{}, carpdevs: map[int]map[string]bool{}, suspects: map[string]bool{}, amiss: make(chan string, 4096)}
+	return &keeper{wishes: map[int]*kept{}, carpdevs: map[int]map[string]bool{}, suspects: map[string]bool{}, amiss: make(chan string, 4096), deaf: deafNow()}
 }
 
 // Amiss tells which carps are not what Ensure has made them.
@@ -366,18 +366,31 @@ func (h *Host) lookAtCarps() {
 			}
 		}
 	}
-	if deaf := isDeaf() != nil; deaf != h.keeper.deaf {
+	if deaf := deafNow(); deaf != h.keeper.deaf {
 		h.keeper.deaf = deaf
 		h.keeper.suspectAll()
 	}
 }
 
-// isDeaf says what keeps every interface from answering ARP, whatever its own settings are.
-func isDeaf() error {
-	const never = "8"
-	value, err := os.ReadFile(conf("ipv4", "all", "arp_ignore"))
-	if err == nil && strings.TrimSpace(string(value)) == never {
-		return errors.New("net.ipv4.conf.all.arp_ignore is " + never + ": nobody gets an answer")
+// A deafness is what keeps interfaces from answering ARP, whatever their own settings are: net.ipv4.conf.all.arp_ignore and arp_filter.
+type deafness struct{ ignore, filter string }
+
+func deafNow() deafness {
+	all := func(key string) string {
+		value, _ := os.ReadFile(conf("ipv4", "all", key))
+		return strings.TrimSpace(string(value))
+	}
+	return deafness{all("arp_ignore"), all("arp_filter")}
+}
+
+// err says why a carp's link answers nobody. With arp_filter an interface answers who would be reached through it (net/ipv4/arp.c: arp_filter), which the
+// clients of a link without a route are not.
+func (d deafness) err(c host.Carp, routed bool) error {
+	switch {
+	case d.ignore == "8":
+		return errors.New("net.ipv4.conf.all.arp_ignore is 8: nobody gets an answer")
+	case d.filter != "0" && d.filter != "" && !c.Own && !routed:
+		return errors.New("net.ipv4.conf.all.arp_filter is " + d.filter + ": nobody gets an answer")
 	}
 	return nil
 }

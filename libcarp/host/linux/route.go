@@ -343,6 +343,21 @@ func (r *routes) numbered(k *routed, p netip.Prefix) bool {
 	})
 }
 
+// leadToAll reports whether there is a route through the link to the subnet of each IPv4 address of a carp.
+func (r *routes) leadToAll(carp string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.carps[carp]
+	if k == nil {
+		return false
+	}
+	want := r.wanted(k)
+	return !slices.ContainsFunc(k.addrs, func(p netip.Prefix) bool {
+		_, there := want[p.Masked()]
+		return p.Addr().Is4() && !there
+	})
+}
+
 // settle makes the routes what they have to be now. On a carpdev only a MASTER has any; what leads to a gateway by them comes and goes with them.
 func (r *routes) settle(k *routed) error {
 	want := r.wanted(k)
