@@ -516,6 +516,11 @@ func (g *guard) adopt(links []netlink.Link, own *owner) error {
 		if err == nil && !g.resumed[a.Name] {
 			err = g.setMaster(a.Index, a.Name, false)
 		}
+		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+			if _, gone := netlink.LinkByIndex(a.Index); errors.As(gone, new(netlink.LinkNotFoundError)) {
+				continue // somebody has deleted it meanwhile: it is silent
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.Name, err)
 		}

@@ -372,7 +372,13 @@ func isMacvlan(l netlink.Link) bool { return l.Type() == "macvlan" || l.Type() =
 
 // ours reports whether a link is this state directory's: it has our mark, or none yet, because somebody was killed before he set it.
 func (h *Host) ours(link netlink.Link) bool {
-	return isCarp(link) && (link.Attrs().Alias == h.mark || isBare(link))
+	return isCarp(link) && (link.Attrs().Alias == h.mark || isBare(link)) || h.isRenamed(link)
+}
+
+// isRenamed reports whether a link is ours though somebody has given it another name.
+func (h *Host) isRenamed(link netlink.Link) bool {
+	m, ok := link.(*netlink.Macvlan)
+	return ok && m.Alias == h.mark && m.Mode == netlink.MACVLAN_MODE_PRIVATE && !isCarp(link)
 }
 
 // isBare reports whether a link is as create has it for a moment. A macvlan that somebody else made for himself is none.
@@ -488,6 +494,14 @@ func (h *Host) Remove(name string) error {
 	delete(h.fights, name)
 	h.keeper.ignore(name)
 	link, err := h.byName(name)
+	if link == nil && err == nil && m.index != 0 {
+		if link, err = h.netlink.LinkByIndex(m.index); errors.As(err, new(netlink.LinkNotFoundError)) {
+			link, err = nil, nil
+		}
+		if link != nil && !h.isRenamed(link) { // the index is another link's by now
+			link = nil
+		}
+	}
 	if err = errors.Join(placed, err); err == nil && link != nil && h.ours(link) {
 		err = h.netlink.LinkDel(link)
 	}

@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"carp/libcarp/host"
+	"carp/libcarp/host/linux/gate"
 )
 
 // The kernel tells each setting under the number that we believe.
@@ -178,5 +181,81 @@ func TestFight(t *testing.T) {
 		}
 		l.host.fights["carp1"].until = time.Now()
 		l.ensure(c)
+	})
+}
+
+// A link to which somebody has just given another name goes with its carp, with the host, and with what a dead engine has left.
+func TestRenamedLinkGoes(t *testing.T) {
+	t.Parallel()
+	inNetwork(t, func(l *lab) {
+		c := l.carp(1, true, "192.168.1.10/24")
+		gone := func(how string) {
+			t.Helper()
+			if links := l.ip("-o", "link", "show", "type", "macvlan"); links != "" {
+				t.Errorf("%s: left is %s", how, links)
+			}
+		}
+		rename := func() {
+			t.Helper()
+			l.ensure(c)
+			l.ip("link", "set", "carp1", "name", "other")
+		}
+		rename()
+		if err := l.host.Remove("carp1"); err != nil {
+			t.Error(err)
+		}
+		gone("Remove")
+		rename()
+		if err := l.host.Silence(); err != nil {
+			t.Error(err)
+		}
+		gone("Silence")
+		rename()
+		l.host.made = map[string]made{} // as the next engine, which knows nothing of it
+		if err := l.host.Adopt(map[string]bool{"carp1": true}); err != nil {
+			t.Error(err)
+		}
+		gone("Adopt")
+		l.ensure(c)
+		if err := l.host.Remove("carp1"); err != nil {
+			t.Error(err)
+		}
+
+		// Somebody else's macvlan of any name stays.
+		l.ip("link", "add", "link", "eth0", "name", "theirs", "type", "macvlan", "mode", "private")
+		if err := l.host.Adopt(nil); err != nil {
+			t.Error(err)
+		}
+		if links := l.ip("-o", "link", "show", "type", "macvlan"); !strings.Contains(links, "theirs") {
+			t.Error("another's link has gone")
+		}
+	})
+}
+
+// A link that is deleted while what a dead engine has left is taken over keeps nobody from starting.
+func TestDeletedDuringAdoption(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		if os.Getuid() != 0 {
+			t.Fatal("needs root, for eBPF")
+		}
+		g, err := gate.New("test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.host.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if l.host, err = Open(Options{Mark: "test", Gate: g, Logf: t.Logf}); err != nil {
+			t.Fatal(err)
+		}
+		l.ip("link", "add", "link", "eth0", "name", "carp1", "type", "macvlan", "mode", "private")
+		link, err := netlink.LinkByName("carp1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.ip("link", "del", "carp1")
+		if err := l.host.guard.adopt([]netlink.Link{link}, l.host.own); err != nil {
+			t.Error(err)
+		}
 	})
 }
