@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -61,11 +63,23 @@ func (d Dir) change(v verb, ch config.Change) (Answer, error) {
 			return a, err
 		}
 		// The lock is held though nobody listened: kernelsim has started since, or an engine is about to end.
+		if err := d.lostSocket(); err != nil {
+			return Answer{}, err
+		}
 		if time.Until(deadline) <= pause {
 			return Answer{}, asTimeout(errNoAnswer)
 		}
 		time.Sleep(pause)
 	}
+}
+
+// lostSocket is an error when somebody has put something else in the place of ctl while kernelsim runs: it does not come back by itself.
+func (d Dir) lostSocket() error {
+	info, err := os.Lstat(d.ctl())
+	if err != nil || info.Mode()&fs.ModeSocket != 0 {
+		return nil
+	}
+	return &config.Error{Errno: config.EINVAL, Msg: d.ctl() + " is no socket, though kernelsim runs: end it and start it again"}
 }
 
 func newID() (string, error) {

@@ -421,6 +421,14 @@ func TestACommandWithTheSocketGoneButTheLockHeld(t *testing.T) {
 	_, err = d.Change(words(t, "carp0", "create"))
 	refused(t, err, config.ETIMEDOUT)
 	set(t, &changePatience, time.Minute)
+	if err := os.WriteFile(d.ctl(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "to hear that the socket is none", func() {
+		_, err = d.Change(words(t, "carp0", "create"))
+		refused(t, err, config.EINVAL)
+	})
+	os.Remove(d.ctl())
 	time.AfterFunc(100*time.Millisecond, func() { lock.Close() })
 	if a, err := d.Change(words(t, "carp0", "create")); err != nil || a.Remark != NotRunning {
 		t.Errorf("%+v, %v", a, err)
