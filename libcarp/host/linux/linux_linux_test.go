@@ -15,6 +15,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"carp/libcarp/config"
@@ -167,6 +168,44 @@ func TestNeighbours(t *testing.T) {
 		for range 15 {
 			send(host.Advert{Dst: netip.MustParseAddr("192.168.1.78"), Packet: packet4(1, "192.168.1.10", "192.168.1.78")})
 			l.quiet("who-has", asks("192.168.1.78"))
+		}
+	})
+}
+
+// Of the neighbours of others the kernel says nothing: a flood of ARP changes them all the time.
+func TestNeighboursOfOthers(t *testing.T) {
+	t.Parallel()
+	inNetwork(t, func(l *lab) {
+		s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		ours := []string{"fe80::2", "192.168.1.2", "2001:db8::254", "192.168.1.254"}
+		var via []netip.Addr
+		for _, a := range ours {
+			via = append(via, netip.MustParseAddr(a))
+		}
+		if err := attend(s, via); err != nil {
+			t.Fatal(err)
+		}
+		news, done := make(chan netlink.NeighUpdate, 1000), make(chan struct{})
+		defer close(done)
+		go receive(s, news, done)
+		for _, a := range ours {
+			for n := range 20 {
+				l.ip("neigh", "replace", fmt.Sprintf("192.168.1.%d", 100+n), "lladdr", theirs.String(), "dev", "eth0")
+				l.ip("neigh", "replace", fmt.Sprintf("fe80::%d", 100+n), "lladdr", theirs.String(), "dev", "eth0")
+			}
+			l.ip("neigh", "replace", a, "lladdr", theirs.String(), "dev", "eth0")
+			select {
+			case u := <-news:
+				if u.IP.String() != a {
+					t.Errorf("told of %s, not of %s", u.IP, a)
+				}
+			case <-time.After(3 * time.Second):
+				t.Errorf("not told of %s", a)
+			}
 		}
 	})
 }

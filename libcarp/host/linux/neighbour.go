@@ -3,6 +3,7 @@
 package linux
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"carp/libcarp/config"
@@ -122,24 +125,29 @@ func (n *neighbours) follow() error {
 	case <-n.ending:
 		return nil
 	}
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH)
+	if err != nil {
+		return fmt.Errorf("failed to subscribe: %w", err)
+	}
+	defer s.Close()
+	if err := s.SetReceiveBufferSize(rcvBuffer, true); err != nil {
+		n.logf("linux: neighbours: %v", err)
+	}
 	done := make(chan struct{})
 	defer close(done)
 	news := make(chan netlink.NeighUpdate, 64)
-	err := netlink.NeighSubscribeWithOptions(news, done, netlink.NeighSubscribeOptions{
-		ErrorCallback: func(err error) {
+	go func() {
+		defer close(news)
+		if err := receive(s, news, done); err != nil {
 			select {
 			case <-done: // of course it fails now
 			default:
 				n.logf("linux: neighbours: %v", err)
 			}
-		},
-		ReceiveBufferSize: rcvBuffer, ReceiveBufferForceSize: true,
-	})
-	if err != nil {
-		return fmt.Errorf("failed to subscribe: %w", err)
-	}
+		}
+	}()
 	n.forget()
-	n.look()
+	n.look(s)
 	again := time.NewTicker(routesEvery)
 	defer again.Stop()
 	for {
@@ -150,15 +158,78 @@ func (n *neighbours) follow() error {
 			}
 			n.learn(u.Neigh, u.Type == unix.RTM_DELNEIGH)
 		case <-n.ask:
-			n.look()
+			n.look(s)
 		case <-again.C:
-			if !n.look() {
+			if !n.look(s) {
 				return nil
 			}
 		case <-n.ending:
 			return nil
 		}
 	}
+}
+
+// receive hands over what a subscription tells, until it ends.
+func receive(s *nl.NetlinkSocket, news chan<- netlink.NeighUpdate, done <-chan struct{}) error {
+	for {
+		msgs, _, err := s.Receive()
+		if err != nil {
+			return err
+		}
+		for _, m := range msgs {
+			neigh, err := netlink.NeighDeserialize(m.Data)
+			if err != nil {
+				return err
+			}
+			select {
+			case news <- netlink.NeighUpdate{Type: m.Header.Type, Neigh: *neigh}:
+			case <-done:
+				return nil
+			}
+		}
+	}
+}
+
+// Where a message about a neighbour has its first attribute, which is the address (linux/neighbour.h; net/core/neighbour.c: neigh_fill_info), or the last
+// word of it.
+const (
+	neighAttrType = unix.SizeofNlMsghdr + unix.SizeofNdMsg + 2
+	neighIPv4     = unix.SizeofNlMsghdr + unix.SizeofNdMsg + unix.SizeofNlAttr
+	neighIPv6     = neighIPv4 + 12
+)
+
+// attend lets a subscription tell of these neighbours, and perhaps of a few others: whoever floods a network with ARP changes all entries of the table, many
+// thousand times a second.
+func attend(s *nl.NetlinkSocket, to []netip.Addr) error {
+	const whole = 1 << 30
+	isAddr := uint32(binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.NDA_DST)))
+	program := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: neighAttrType, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: isAddr, SkipTrue: 1},
+		bpf.RetConstant{Val: whole},
+	}
+	slices.SortFunc(to, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() }) // what of IPv4 is too short for IPv6 ends the program
+	for _, a := range to {
+		off, raw := uint32(neighIPv4), a.AsSlice()
+		if a.Is6() {
+			off = neighIPv6
+		}
+		program = append(program, bpf.LoadAbsolute{Off: off, Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(raw[len(raw)-4:]), SkipFalse: 1}, bpf.RetConstant{Val: whole})
+	}
+	program = append(program, bpf.RetConstant{Val: 0})
+	if len(program) > unix.BPF_MAXINSNS {
+		return unix.SetsockoptInt(s.GetFd(), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+	}
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		return err
+	}
+	filter := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	return unix.SetsockoptSockFprog(s.GetFd(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }
 
 // forget makes look read the table again.
@@ -197,23 +268,37 @@ func (h *hop) set(u netlink.Neigh, gone bool) {
 
 // look finds the way to every peer again, lets the kernel resolve who is not known or was not confirmed for long, and reports whether there
 // are peers.
-func (n *neighbours) look() bool {
-	for _, p := range n.current() {
-		via, known := nextHop(p)
+func (n *neighbours) look(s *nl.NetlinkSocket) bool {
+	changed, known := map[peer]netip.Addr{}, map[peer]bool{}
+	var all []netip.Addr
+	peers := n.current()
+	for _, p := range peers {
+		via, may := nextHop(p)
+		known[p] = may
 		n.mu.Lock()
-		h := n.peers[p]
-		changed := h.via != via
-		if changed {
+		if h := n.peers[p]; h.via != via {
 			h.via, h.state = via, netlink.NUD_NONE
+			changed[p] = via
 		}
 		n.mu.Unlock()
-		if changed && via.IsValid() {
+		if via.IsValid() {
+			all = append(all, via)
+		}
+	}
+	if len(changed) > 0 { // before the table is read: what changes afterwards is told
+		if err := attend(s, all); err != nil {
+			n.logf("linux: neighbours: failed to attach a filter: %v", err)
+		}
+	}
+	for _, p := range peers {
+		if via := changed[p]; via.IsValid() {
 			n.read(p, via)
 		}
 		n.mu.Lock()
-		idle := h.state&^stateIdle == 0
+		h := n.peers[p]
+		via, idle := h.via, h.state&^stateIdle == 0
 		n.mu.Unlock()
-		if !idle || !known {
+		if !idle || !known[p] {
 			continue
 		}
 		use := &netlink.Neigh{LinkIndex: p.carpdev, Family: familyOf(via), IP: via.AsSlice(), Flags: netlink.NTF_USE}
