@@ -31,6 +31,7 @@ type Host struct {
 	logf    func(string, ...any)
 	netlink *netlink.Handle
 	kernel  kernel
+	looks   kernel // of who looks at all links, which takes a while
 	links   chan []config.Link
 	packets chan host.Packet
 	ending  chan struct{}
@@ -89,6 +90,11 @@ func Open(o Options) (*Host, error) {
 		nl.Close()
 		return nil, err
 	}
+	if h.looks, err = openKernel(); err != nil {
+		nl.Close()
+		h.kernel.close()
+		return nil, err
+	}
 	h.guard.kernel, h.guard.protodown, h.own.kernel = h.kernel, h.kernel.protodown, h.kernel
 	h.neighbours = newNeighbours(o.Logf, h.ending)
 	if err := writable(o.Gate != nil); err != nil {
@@ -97,11 +103,13 @@ func Open(o Options) (*Host, error) {
 	if h.routes, err = newRoutes(o, h.guard.staysUp); err != nil {
 		nl.Close()
 		h.kernel.close()
+		h.looks.close()
 		return nil, err
 	}
 	if h.quiet, err = quietSockets(); err != nil {
 		nl.Close()
 		h.kernel.close()
+		h.looks.close()
 		h.routes.close()
 		return nil, err
 	}
@@ -112,6 +120,7 @@ func Open(o Options) (*Host, error) {
 	if err != nil {
 		nl.Close()
 		h.kernel.close()
+		h.looks.close()
 		h.routes.close()
 		closeAll(h.quiet)
 		return nil, err
@@ -152,6 +161,7 @@ func (h *Host) Close() error {
 	closeAll(h.quiet)
 	h.work.Wait()
 	h.kernel.close()
+	h.looks.close()
 	h.routes.close()
 	errs = append(errs, h.guard.close())
 	close(h.links)

@@ -333,7 +333,7 @@ func (h *Host) lookAt(index int) {
 	if !matters {
 		return
 	}
-	err := h.kernel.getLinks(index, func(s linkState) { h.judge(&s) })
+	err := h.looks.getLinks(index, func(s linkState) { h.judge(&s) })
 	if err != nil && !errors.Is(err, unix.ENODEV) {
 		h.logf("linux: %v", err)
 	}
@@ -351,7 +351,7 @@ func (h *Host) lookAtCarps() {
 		return
 	}
 	here := map[int]bool{}
-	err := h.kernel.getLinks(0, func(s linkState) {
+	err := h.looks.getLinks(0, func(s linkState) {
 		here[s.index] = true
 		h.judge(&s)
 	})
