@@ -30,17 +30,18 @@ type mutant struct {
 	identity
 	at, n int    // where, in bytes,
 	by    string // and what is put there
-	host  *host  // the function around it; nil: none that could hand over to a changed copy
+	host  *host  // the function or table around it; nil: none that could be exchanged by another when the tests run
+	alone bool   // it has to be built alone
 	fate  fate
 }
 
 // apply returns the source with the change.
 func (m *mutant) apply(src string) string { return src[:m.at] + m.by + src[m.at+m.n:] }
 
-// A host is a function that can hand over to changed copies of itself.
+// A host is a function that can hand over to changed copies of itself, or a variable whose value can be set to a changed copy.
 type host struct {
-	start, end   int    // in the file
-	name, body   int    // where its name begins, and what follows the opening brace of its body
+	start, end   int    // in the file; of a variable, its value's
+	name, body   int    // where its name begins, and what follows the opening brace of its body; a variable has none
 	called       string // its name
 	before, args string // of a call: "n.", "(now, ad)"
 	returns      bool
@@ -185,8 +186,14 @@ func declared(d ast.Decl) string {
 	return "-"
 }
 
-// hostOf describes a function; nil for what is none, and for one whose arguments cannot all be handed on.
+// hostOf describes a function or a variable; nil for what is neither, and for a function whose arguments cannot all be handed on.
 func hostOf(d ast.Decl, offset func(token.Pos) int) *host {
+	if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.VAR && len(g.Specs) == 1 {
+		if v := g.Specs[0].(*ast.ValueSpec); len(v.Names) == 1 && len(v.Values) == 1 {
+			return &host{start: offset(v.Values[0].Pos()), end: offset(v.Values[0].End()), called: v.Names[0].Name}
+		}
+		return nil
+	}
 	f, ok := d.(*ast.FuncDecl)
 	if !ok || f.Type.TypeParams != nil {
 		return nil

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +34,7 @@ func TestMutants(t *testing.T) {
 	var got []string
 	for _, m := range mutants {
 		got = append(got, m.function+": "+m.from+" => "+m.to)
-		if alone := m.function == "limit" || m.function == "table" || m.function == "(*T).g"; alone != (m.host == nil) {
+		if alone := m.function == "limit" || m.function == "(*T).g"; alone != (m.host == nil) {
 			t.Errorf("%s: has a host: %t", m.identity, m.host != nil)
 		}
 	}
@@ -67,6 +69,36 @@ func TestSameMutantTwice(t *testing.T) {
 	}
 	if first, second := mutants[0].apply("package p\nfunc f() { g(); g() }\n"), mutants[1].apply("package p\nfunc f() { g(); g() }\n"); first != "package p\nfunc f() { ; g() }\n" || second != "package p\nfunc f() { g();  }\n" {
 		t.Errorf("%q, %q", first, second)
+	}
+}
+
+// A mutant of a function is a copy that it hands over to, one of a table a value that it gets before the tests begin.
+func TestWeave(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.go")
+	if err := os.WriteFile(file, []byte("package p\n\nvar limits = []int{3}\n\nfunc f() { g() }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	src, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := mutantsOf(file, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mutants []*mutant
+	for i := range found {
+		mutants = append(mutants, &found[i])
+	}
+	files, owners, err := weave(mutants)
+	want := "package p\n\nvar limits = []int{3}\n\nfunc f() { switch mutantNumber { case 3: mutant3_f(); return; };  g() }\n" +
+		"func init() { if mutantNumber == 1 { limits = []int{4} } }\nfunc init() { if mutantNumber == 2 { limits = []int{2} } }\nfunc mutant3_f() {  }\n"
+	if err != nil || files[file] != want || owners[place{"p.go", 7}] != mutants[1] {
+		t.Errorf("%v\n%s\nwant\n%s", err, files[file], want)
+	}
+	mutants[0].alone = true
+	if files, _, err := weave(mutants); err != nil || strings.Contains(files[file], "mutantNumber == 1") {
+		t.Errorf("%v\n%s", err, files[file])
 	}
 }
 

@@ -45,8 +45,9 @@ type lab struct {
 	cache string // GOCACHE, thrown away afterwards: nobody needs a mutant's object twice
 }
 
-// judge sets the fate of every mutant. Those within functions are built together, a room at a time: each function gets a changed copy for
-// every mutant, and hands over to the one that the environment names. The others, in constants and tables, are built one by one.
+// judge sets the fate of every mutant. Those within functions and tables are built together, a room at a time: each function gets a changed copy
+// for every mutant, and hands over to the one that the environment names, and so does a table before the tests begin. The others, in constants
+// and types, are built one by one.
 func judge(mutants []mutant) error {
 	root, err := os.Getwd()
 	if err != nil {
@@ -73,12 +74,10 @@ func judge(mutants []mutant) error {
 }
 
 func (l lab) judgeRoom(room string, mutants []*mutant) error {
-	var together, alone []*mutant
+	var together []*mutant
 	for _, m := range mutants {
-		if m.host != nil {
+		if m.alone = m.host == nil; !m.alone {
 			together = append(together, m)
-		} else {
-			alone = append(alone, m)
 		}
 	}
 	bin := filepath.Join(l.tmp, filepath.Base(room)+".test")
@@ -89,20 +88,23 @@ func (l lab) judgeRoom(room string, mutants []*mutant) error {
 	if f, out, err := l.run(room, bin, 0); err != nil || f != survived {
 		return fmt.Errorf("the tests fail without any mutant (%s): %v\n%s", f, err, out)
 	}
-	return onAllCores(len(together)+len(alone), func(worker, i int) (err error) {
-		if i < len(together) {
-			if m := together[i]; m.fate != invalid {
-				m.fate, _, err = l.run(room, bin, i+1)
-			}
-			return err
+	numbers := map[*mutant]int{}
+	for i, m := range together {
+		numbers[m] = i + 1
+	}
+	return onAllCores(len(mutants), func(worker, i int) (err error) {
+		switch m := mutants[i]; {
+		case m.alone:
+			m.fate, err = l.judgeAlone(room, m, fmt.Sprint("alone", worker))
+		case m.fate != invalid:
+			m.fate, _, err = l.run(room, bin, numbers[m])
 		}
-		m := alone[i-len(together)]
-		m.fate, err = l.judgeAlone(room, m, fmt.Sprint("alone", worker))
 		return err
 	})
 }
 
-// buildTogether builds a test binary that holds all the mutants, the i-th of them as number i+1. Those that do not compile become invalid.
+// buildTogether builds a test binary that holds all the mutants, the i-th of them as number i+1. Those that do not compile become invalid; a table's
+// may still do so where it is declared, alone.
 func (l lab) buildTogether(room, bin string, mutants []*mutant) error {
 	for {
 		files, owners, err := weave(mutants)
@@ -119,7 +121,10 @@ func (l lab) buildTogether(room, bin string, mutants []*mutant) error {
 		for _, at := range regexp.MustCompile(`(?m)^(\S+\.go):(\d+):`).FindAllStringSubmatch(string(out), -1) {
 			line, _ := strconv.Atoi(at[2])
 			if m := owners[place{filepath.Base(at[1]), line}]; m != nil {
-				m.fate, found = invalid, true
+				found = true
+				if m.alone = m.host.body == 0; !m.alone {
+					m.fate = invalid
+				}
 			}
 		}
 		if !found {
@@ -140,7 +145,7 @@ func weave(mutants []*mutant) (files map[string]string, owners map[place]*mutant
 	sources, copies := map[string]string{}, map[string]string{}
 	hosts, heads := map[string][]*host{}, map[*host]string{} // hosts: in the order of the file, as mutants are
 	for i, m := range mutants {
-		if m.fate == invalid {
+		if m.fate == invalid || m.alone {
 			continue
 		}
 		src, read := sources[m.file]
@@ -153,18 +158,23 @@ func weave(mutants []*mutant) (files map[string]string, owners map[place]*mutant
 			sources[m.file] = src
 		}
 		h, name := m.host, fmt.Sprintf("mutant%d_", i+1)
-		call := h.before + name + h.called + h.args
-		if h.returns {
-			call = "return " + call
-		} else {
-			call += "; return"
-		}
-		if heads[h] == "" {
-			hosts[m.file] = append(hosts[m.file], h)
-		}
-		heads[h] += fmt.Sprintf("case %d: %s; ", i+1, call)
 		changed := m.apply(src)
-		changed = changed[h.start:h.name] + name + changed[h.name:h.end+len(changed)-len(src)]
+		end := h.end + len(changed) - len(src)
+		if h.body == 0 {
+			changed = fmt.Sprintf("func init() { if mutantNumber == %d { %s = %s } }", i+1, h.called, changed[h.start:end])
+		} else {
+			call := h.before + name + h.called + h.args
+			if h.returns {
+				call = "return " + call
+			} else {
+				call += "; return"
+			}
+			if heads[h] == "" {
+				hosts[m.file] = append(hosts[m.file], h)
+			}
+			heads[h] += fmt.Sprintf("case %d: %s; ", i+1, call)
+			changed = changed[h.start:h.name] + name + changed[h.name:end]
+		}
 		line := strings.Count(src+copies[m.file], "\n") + 1
 		copies[m.file] += changed + "\n"
 		for n := 0; n <= strings.Count(changed, "\n"); n++ {
