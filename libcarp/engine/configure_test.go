@@ -107,11 +107,6 @@ func TestAddressesWhileMaster(t *testing.T) {
 // Adverts over the previous addresses count until the peer uses the new ones, at most 300 s; with another key, never.
 func TestPreviousAddresses(t *testing.T) {
 	old, both := peer{base: 1}, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11"}}
-	accepted := func(h *host, p peer) bool {
-		before := h.e.Stats()[config.Badauth]
-		h.hear(p)
-		return h.e.Stats()[config.Badauth] == before
-	}
 	start := func() *host {
 		h := newBackup(t, "advbase 254 advskew 254")
 		h.must("carp0 alias 192.168.1.11/24")
@@ -119,30 +114,30 @@ func TestPreviousAddresses(t *testing.T) {
 	}
 	h := start()
 	for n, p := range []peer{old, old, both} {
-		if !accepted(h, p) {
+		if !h.accepts(p) {
 			t.Errorf("old, old, new: number %d is not accepted", n+1)
 		}
 	}
-	if accepted(h, old) {
+	if h.accepts(old) {
 		t.Error("the old list is accepted after the new one was heard")
 	}
 	h = start()
 	h.now += 300*second - 1
-	if !accepted(h, old) {
+	if !h.accepts(old) {
 		t.Error("not accepted just before 300 s")
 	}
 	h.now++
-	if accepted(h, old) {
+	if h.accepts(old) {
 		t.Error("accepted after 300 s")
 	}
 	// One address after the other, and the list that was replaced last is not the one that the master still has.
 	h = start()
 	h.must("carp0 alias 192.168.1.12/24")
 	h.now += second
-	if !accepted(h, old) || !accepted(h, both) {
+	if !h.accepts(old) || !h.accepts(both) {
 		t.Error("two changes: a list of before is not accepted")
 	}
-	if !accepted(h, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || accepted(h, old) || accepted(h, both) {
+	if !h.accepts(peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || h.accepts(old) || h.accepts(both) {
 		t.Error("two changes: the end of the old lists")
 	}
 	// More of them than are remembered, which are eight: the master has not changed at all yet, or is about to have the last.
@@ -153,7 +148,7 @@ func TestPreviousAddresses(t *testing.T) {
 		lists = append(lists, peer{base: 1, addrs: append(slices.Clone(lists[i+1].addrs), "192.168.1."+strconv.Itoa(30+i))})
 	}
 	for n, p := range lists[:len(lists)-1] {
-		if got, want := accepted(h, p), n == 0 || n >= 2; got != want {
+		if got, want := h.accepts(p), n == 0 || n >= 2; got != want {
 			t.Errorf("9 changes: list %d is accepted: %t", n, got)
 		}
 	}
@@ -163,7 +158,7 @@ func TestPreviousAddresses(t *testing.T) {
 	for i := range 20 {
 		h.must("carp0 advskew " + strconv.Itoa(i))
 	}
-	if !accepted(h, both) {
+	if !h.accepts(both) {
 		t.Error("20 changes of advskew: a list of before is not accepted")
 	}
 	// Lists whose time is over make room.
@@ -185,11 +180,11 @@ func TestPreviousAddresses(t *testing.T) {
 		for _, words := range changes {
 			h.must("carp0 " + words)
 		}
-		if accepted(h, old) {
+		if h.accepts(old) {
 			t.Errorf("%q: the old key is accepted", changes)
 		}
 	}
-	if !accepted(h, peer{base: 1, pass: "new"}) {
+	if !h.accepts(peer{base: 1, pass: "new"}) {
 		t.Error("the new key is not accepted")
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"carp/libcarp/config"
 )
 
-// An Effect is something that has to happen now. Effects are valid until the next Step.
+// An Effect is something that has to happen now. Effects are valid until the next Step. A Carpdev is the index of an interface.
 type Effect interface{ effect() }
 
 // SendAdvert puts an advert on the wire of a carpdev; the outcome is told by a [Sent].
 type SendAdvert struct {
 	Carp    string
 	VHID    uint8
-	Carpdev int        // the index of the carpdev
+	Carpdev int
 	From    config.MAC // the source MAC
 	Dst     netip.Addr // a group, or a carppeer
 	Packet  []byte     // the whole IP packet
@@ -33,8 +33,8 @@ type Ensure struct {
 	Carp    string
 	Carpdev int
 	MAC     config.MAC
-	Own     bool // the MAC is the carpdev's own
-	VHIDs   []uint8
+	Own     bool    // the MAC is the carpdev's own
+	VHIDs   []uint8 // those of all its virtual hosts, the first one's first
 	Addrs   []netip.Prefix
 	Peers   []netip.Addr // where its adverts go instead of the groups
 	Master  bool
@@ -72,13 +72,13 @@ type Transition struct {
 	Carp     string
 	VHID     uint8
 	From, To State
-	Reason   string
+	Reason   string // one of those that carpstate(5) lists
 }
 
 // Publish tells that what can be seen of a carp has changed.
 type Publish struct{ Carp string }
 
-// PublishGroups tells that the demotion of a group has changed.
+// PublishGroups tells that a group has come or gone, or that its members, its demotion or the causes of that have changed.
 type PublishGroups struct{}
 
 // Persist tells that the engine itself has changed an interface's configuration: it has chosen a carpdev, or lladdr has followed the

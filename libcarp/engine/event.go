@@ -13,7 +13,7 @@ type Instant int64
 // A second, in Instants.
 const second Instant = 1e9
 
-// An Event is something that happened. Events are passed as pointers, so that a caller can use one again and again.
+// An Event is something that happened. Events are passed as pointers, so that a caller can use one again and again. A Carpdev is the index of an interface.
 type Event interface{ wall() int64 }
 
 // A Clock is what the wall clock said when an event happened, in milliseconds of Unix time. Only the sealed counter looks at it. 0: not known.
@@ -27,7 +27,7 @@ type Tick struct{ Clock }
 // A Packet is one of protocol 112 that came in, and what the host knows of it.
 type Packet struct {
 	Clock
-	Carpdev  int // index of the interface that it came in through
+	Carpdev  int // that it came in through
 	Src, Dst netip.Addr
 	TTL      int    // of IPv4, or the hop limit of IPv6
 	Payload  []byte // what follows the IP header; not kept

@@ -243,6 +243,14 @@ func (h *host) hear(p peer) []Effect {
 	return h.step(pkt)
 }
 
+// accepts reports whether an advert was not refused for its HMAC or its counter.
+func (h *host) accepts(p peer) bool {
+	h.t.Helper()
+	before := h.e.Stats()[config.Badauth]
+	h.hear(p)
+	return h.e.Stats()[config.Badauth] == before
+}
+
 // brief writes effects in a line, to compare their order.
 func brief(fs []Effect) string {
 	var out []string

@@ -241,11 +241,6 @@ func TestChangesTellOfTheEnd(t *testing.T) {
 // A peer that still uses a list of addresses from before may do so for as long as with one engine, and no longer; with another key, never.
 func TestResumePreviousAddresses(t *testing.T) {
 	old, both := peer{base: 1}, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11"}}
-	accepted := func(h *host, p peer) bool {
-		before := h.e.Stats()[config.Badauth]
-		h.hear(p)
-		return h.e.Stats()[config.Badauth] == before
-	}
 	start := func() *host {
 		h := newBackup(t, "advbase 254 advskew 254")
 		h.must("carp0 alias 192.168.1.11/24")
@@ -255,29 +250,29 @@ func TestResumePreviousAddresses(t *testing.T) {
 	h := start()
 	next, _ := h.successor(second, h.links)
 	again, _ := next.successor(second, next.links)
-	if !accepted(again, old) || !accepted(again, both) {
+	if !again.accepts(old) || !again.accepts(both) {
 		t.Error("a list of before is not accepted")
 	}
-	if !accepted(again, peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || accepted(again, old) {
+	if !again.accepts(peer{base: 1, addrs: []string{"192.168.1.10", "192.168.1.11", "192.168.1.12"}}) || again.accepts(old) {
 		t.Error("the list of before is accepted after the new one was heard")
 	}
 	again, _ = again.successor(1, again.links)
-	if accepted(again, old) {
+	if again.accepts(old) {
 		t.Error("the next engine accepts it")
 	}
 	h = start()
-	if next, _ := h.successor(0, h.links); !accepted(next, old) {
+	if next, _ := h.successor(0, h.links); !next.accepts(old) {
 		t.Error("not accepted at the instant of the change")
 	}
 	next, _ = h.successor(300*second-1, h.links)
-	if !accepted(next, old) {
+	if !next.accepts(old) {
 		t.Error("not accepted just before 300 s")
 	}
 	next.now++
-	if accepted(next, old) {
+	if next.accepts(old) {
 		t.Error("accepted after 300 s")
 	}
-	if next, _ := h.successor(300*second, h.links); accepted(next, old) {
+	if next, _ := h.successor(300*second, h.links); next.accepts(old) {
 		t.Error("accepted by an engine that begins after 300 s")
 	}
 	// What is damaged, or is to count for longer than it can, is not believed.
@@ -291,14 +286,14 @@ func TestResumePreviousAddresses(t *testing.T) {
 		spoil(&k.Previous[1])
 		h.kept[vhidOf{"carp0", 1}] = k
 		next, _ := h.successor(1, h.links)
-		if next.state("carp0") != Backup || accepted(next, old) || accepted(next, both) {
+		if next.state("carp0") != Backup || next.accepts(old) || next.accepts(both) {
 			t.Errorf("%s: %s, or a list is accepted", what, next.state("carp0"))
 		}
 	}
 	h = newBackup(t, "advbase 254 advskew 254")
 	h.must("carp0 alias 192.168.1.11/24")
 	h.must("carp0 pass new")
-	if next, _ := h.successor(1, h.links); accepted(next, old) {
+	if next, _ := h.successor(1, h.links); next.accepts(old) {
 		t.Error("the old key is accepted")
 	}
 }

@@ -577,7 +577,7 @@ func (h *Host) Silence() error {
 	if err != nil {
 		return fmt.Errorf("failed to list links: %w", err)
 	}
-	any := false
+	found := false
 	for _, l := range links {
 		if !h.ours(l) {
 			continue
@@ -585,9 +585,9 @@ func (h *Host) Silence() error {
 		if err := h.netlink.LinkSetGroup(l, endGroup); err != nil && !errors.Is(err, syscall.ENODEV) {
 			return fmt.Errorf("failed to silence %s: %w", l.Attrs().Name, err)
 		}
-		any = true
+		found = true
 	}
-	if !any {
+	if !found {
 		return nil
 	}
 	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
