@@ -28,8 +28,10 @@ type Engine struct {
 	byVHID  map[vhidOn]*node
 	timers  timers
 	failing []*carp // those that cannot send over one family or the other
-	memory  func(carp string, vhid uint8) *Memory
-	seq     int
+	// defending are those whose addresses a stranger has claimed not long ago.
+	defending []*carp
+	memory    func(carp string, vhid uint8) *Memory
+	seq       int
 
 	stats   config.Stats
 	effects []Effect
@@ -72,6 +74,7 @@ type carp struct {
 	sources  sourceLog
 	vrrpLog  Instant // when a VRRP router with our virtual MAC was last named
 	baseSeen bool    // the one message about another advbase was made
+	defence  defence
 }
 
 // A family is that of an advert.
@@ -124,6 +127,8 @@ type node struct {
 	restored bool // the clock was raised to the memory's newest time
 
 	heard    Instant // when an advert over IPv4 was last accepted
+	accepted Instant // when an advert was last accepted, of whichever family
+	others   bool    // an advert of other software was accepted
 	arrived  Instant // when an advert of anybody's last arrived, whether accepted or not
 	unheard  bool    // another master, whose adverts do not arrive, was told of
 	tie      tie
@@ -155,6 +160,9 @@ func New(m *config.Machine, random Random, memory func(carp string, vhid uint8) 
 // Deadline returns when the engine wants a Tick, at the latest; 0: not before something else happens.
 func (e *Engine) Deadline() Instant {
 	at := e.nextProbe()
+	if d := e.nextDefence(); d != 0 && (at == 0 || d < at) {
+		at = d
+	}
 	if len(e.timers) > 0 && (at == 0 || e.timers[0].due < at) {
 		at = e.timers[0].due
 	}
@@ -177,6 +185,8 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 		e.foreign(ev)
 	case *Claimed:
 		e.claimed(now, ev)
+	case *Duplicate:
+		e.duplicate(now, ev)
 	case *Tick:
 	case *Sent:
 		e.sentAdvert(now, ev)
@@ -196,6 +206,7 @@ func (e *Engine) Step(now Instant, ev Event) []Effect {
 	e.tellWorse(now)
 	e.expire(now)
 	e.probe(now)
+	e.defend(now)
 	return e.effects
 }
 

@@ -47,6 +47,15 @@ type Claimed struct {
 	From    config.MAC // the other host's own MAC
 }
 
+// Duplicate tells that somebody on the network says a shared address is his: by an ARP packet to all that comes from it, or by an unsolicited neighbour
+// advertisement.
+type Duplicate struct {
+	Clock
+	Carpdev int
+	Addr    netip.Addr
+	MAC     config.MAC // where the address is, as he says
+}
+
 // Links tells all interfaces of the host that are not carps, as they are now.
 type Links struct {
 	Clock

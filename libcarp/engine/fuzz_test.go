@@ -158,6 +158,8 @@ func (d *decoder) event(e *Engine, sent *[]Sent) Event {
 		return &LinkMade{d.clock(), pick(d, "carp0", "carp1", "carp9"), d.byte()%2 == 1}
 	case 14:
 		return &Claimed{d.clock(), 2 + int(d.byte()%2), 1 + d.byte()%2, config.MAC{2}}
+	case 15:
+		return &Duplicate{d.clock(), 2 + int(d.byte()%2), pick(d, fuzzAddrs...).Addr(), config.MAC{2, 0, 0, 0, 0, d.byte() % 4}}
 	case 13: // what was put into force last is taken back, or done again
 		d.undo = d.byte()%2 == 1
 		return &Configure{d.clock(), d.plan(e, d.change)}
@@ -472,6 +474,8 @@ func (i *inspector) machine(now Instant, ev Event) {
 			i.t.Fatalf("%s: its deadline %d would be missed: %d, slot %d", name, n.deadline, n.due, n.slot)
 		case failing(c) != slices.Contains(i.e.failing, c) || failing(c) && state == Init:
 			i.t.Fatalf("%s is %s: failing %+v", name, state, c.out)
+		case (c.defence.due != 0) != slices.Contains(i.e.defending, c) || c.defence.due != 0 && state != Master:
+			i.t.Fatalf("%s is %s: defence due %d", name, state, c.defence.due)
 		case int(c.demotion) != min(i.e.GroupDemotion("carp")+i.e.lan(c), config.DemoteMax):
 			i.t.Fatalf("%s: demotion %d of %d", name, c.demotion, i.e.GroupDemotion("carp"))
 		case c.attached && n.vhid != 0 && i.e.byVHID[vhidOn{link.Index, n.vhid}] != n:

@@ -86,6 +86,7 @@ func (e *Engine) feed(n *node, in input, now Instant, reason string) {
 func (e *Engine) enter(n *node, from State) {
 	n.tie, n.rival, n.garp, n.prepared = tie{}, false, 0, [families]uint64{}
 	if n.state == Master || from == Master {
+		n.carp.defence.end()
 		e.ensure(n.carp)
 	}
 }

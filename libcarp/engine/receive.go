@@ -168,9 +168,10 @@ func (n *node) verifyPrevious(ad *wire.Advert, now Instant) bool {
 
 // accept acts on an advert of somebody with our key.
 func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
-	n.unheard = false
+	n.unheard, n.accepted = false, now
 	t, sealed := ad.Sealed()
 	e.restore(n, now)
+	n.others = n.others || !sealed
 	if sealed {
 		n.memory.accepted(ad.Counter)
 		e.clock.hear(now, t)
