@@ -106,7 +106,7 @@ func testHealing(t *testing.T, own bool) {
 				s.late = append(s.late, longest)
 			}
 			s.judge(t, interval, interval+100*time.Millisecond)
-			if log := a.readLog() + b.readLog(); strings.Contains(log, "failed") {
+			if log := a.readLog() + b.readLog(); strings.Contains(log, "failed") || strings.Contains(log, "duplicate IP") {
 				t.Error(log)
 			}
 		})

@@ -180,6 +180,9 @@ func TestOwnMAC(t *testing.T) {
 	}
 	s.judge(t, 20*time.Millisecond, interval)
 	client.silent(b)
+	if got := append(a.duplicates(), b.duplicates()...); len(got) != 0 {
+		t.Errorf("taken for strangers: %q", got)
+	}
 }
 
 // A dead host falls silent with its lease, and what it leaves on the carpdev is taken over, or away, by the next start.
@@ -327,7 +330,7 @@ func TestOwnMACChanges(t *testing.T) {
 	}
 	// A peer with the virtual MAC has heard it all the time.
 	b.becomes("backup", time.Second)
-	if log := a.readLog() + b.readLog(); strings.Contains(log, "incorrect hash") {
+	if log := a.readLog() + b.readLog(); strings.Contains(log, "incorrect hash") || strings.Contains(log, "duplicate IP") {
 		t.Errorf("they do not understand each other: %s", log)
 	}
 	if n := strings.Count(a.readLog(), "is an address of eth0 itself"); n != 0 {

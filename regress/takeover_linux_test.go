@@ -98,8 +98,8 @@ func TestThousand(t *testing.T) {
 	t.Cleanup(a.crash)
 	l.within(60*time.Second, "all are master", func() bool { return a.count("master") == 1000 })
 	t.Logf("from the start to all master: %v", time.Since(start).Round(time.Millisecond))
-	if n := strings.Count(a.must("cat /proc/net/packet"), "\n") - 1; n != 4+1 {
-		t.Errorf("%d packet sockets, not one for each of 4 carpdevs and the supervisor's", n)
+	if n := strings.Count(a.must("cat /proc/net/packet"), "\n") - 1; n != 2*4+1 {
+		t.Errorf("%d packet sockets, not two for each of 4 carpdevs, for adverts and for ARP, and the supervisor's", n)
 	}
 	start = time.Now()
 	a.stop()

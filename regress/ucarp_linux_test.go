@@ -139,6 +139,9 @@ func TestUcarp(t *testing.T) {
 				<-peer.ended
 				ours.becomes("master", 7*time.Second)
 			}
+			if got := ours.duplicates(); len(got) != 0 {
+				t.Errorf("ucarp is taken for a stranger: %q", got)
+			}
 		})
 	}
 }

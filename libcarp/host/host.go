@@ -28,7 +28,7 @@ type Advert struct {
 	Packet  []byte     // the host does not keep it
 }
 
-// A Packet is one of protocol 112 that a carpdev received.
+// A Packet is one of protocol 112 that a carpdev received, or word of another kind.
 type Packet struct {
 	Carpdev int
 	Src     netip.Addr
@@ -36,7 +36,16 @@ type Packet struct {
 	TTL     int
 	Payload []byte // what follows the IP header, cut to what the header says; owned by the receiver
 
-	Claim Claim // where there is one it is no advert, and nothing else of this is set but Carpdev
+	// Where there is one of these it is no advert, and nothing else of this is set but Carpdev.
+	Claim     Claim
+	Duplicate Duplicate
+}
+
+// A Duplicate is a stranger's word to everybody on the carpdev's network that a shared address is at his MAC. Words of peers may be among them, but adverts
+// that came before come before.
+type Duplicate struct {
+	Addr netip.Addr // not valid: none
+	MAC  config.MAC
 }
 
 // A Claim is another host's word that it is master of a virtual host; see [Host.Claim].

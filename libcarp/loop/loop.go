@@ -159,6 +159,10 @@ func (l *Loop) receive(p host.Packet) {
 		l.step(&engine.Claimed{Clock: l.wall(), Carpdev: p.Carpdev, VHID: p.Claim.VHID, From: p.Claim.From})
 		return
 	}
+	if d := p.Duplicate; d.Addr.IsValid() {
+		l.step(&engine.Duplicate{Clock: l.wall(), Carpdev: p.Carpdev, Addr: d.Addr, MAC: d.MAC})
+		return
+	}
 	l.packet = engine.Packet{Clock: l.wall(), Carpdev: p.Carpdev, Src: p.Src, Dst: p.Dst, TTL: p.TTL, Payload: p.Payload}
 	l.step(&l.packet)
 }

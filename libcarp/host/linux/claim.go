@@ -24,6 +24,7 @@ const (
 	arpTargetMAC = 18
 	arpTargetIP  = 24
 	arpRequest   = 1
+	arpReply     = 2
 	macPrefix    = 0x00005e00 // of every virtual MAC
 )
 

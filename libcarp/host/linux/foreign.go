@@ -4,6 +4,7 @@ package linux
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -194,14 +195,7 @@ func (p *port) estrange(vhids map[uint8]bool) error {
 	if err != nil {
 		return err
 	}
-	var attached error
-	err = p.raw.Control(func(fd uintptr) {
-		attached = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_BPF, s.program.FD())
-	})
-	if err == nil {
-		err = attached
-	}
-	if err != nil {
+	if err := p.attach(s.program); err != nil {
 		s.close()
 		return fmt.Errorf("failed to attach the filter for foreign vhids: %w", err)
 	}
@@ -209,7 +203,7 @@ func (p *port) estrange(vhids map[uint8]bool) error {
 	return nil
 }
 
-// introduce tells the filter of a carpdev's port which vhids are ours there now.
+// introduce tells the filters of a carpdev's port which vhids and addresses are ours there now.
 func (h *Host) introduce(carpdev int) error {
 	h.mu.RLock()
 	p := h.ports[carpdev]
@@ -217,12 +211,21 @@ func (h *Host) introduce(carpdev int) error {
 	if p == nil {
 		return nil
 	}
-	vhids := map[uint8]bool{}
+	vhids, addrs := map[uint8]bool{}, map[netip.Addr]bool{}
 	for _, m := range h.made {
 		if m.carp.Carpdev == carpdev {
 			for _, v := range m.carp.VHIDs {
 				vhids[v] = true
 			}
+			for _, a := range m.carp.Addrs {
+				addrs[a.Addr()] = true
+			}
+		}
+	}
+	if !p.deaf {
+		if err := h.defend(p, addrs); err != nil {
+			p.deaf = true
+			h.logf("linux: %v", err)
 		}
 	}
 	if p.stranger != nil {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -28,6 +29,9 @@ type port struct {
 
 	stranger  *stranger // nil: adverts of foreign vhids reach us
 	estranged bool      // that was tried
+
+	duplicates *duplicates // nil: nobody tells of them
+	deaf       bool        // since that has failed
 }
 
 // openPort listens on a carpdev.
@@ -36,7 +40,7 @@ func openPort(carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*po
 	if err != nil {
 		return nil, err
 	}
-	l, err := listen(ifi, filter(isAdvert), carpdev, deliver, work)
+	l, err := listen(ifi, unix.ETH_P_ALL, filter(isAdvert), carpdev, parseFrame, deliver, work)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +59,8 @@ func (p *port) hear(c host.Carp, index int, deliver func(host.Packet), work *syn
 		ear.close() // of a link that was made again
 		delete(p.ears, c.Name)
 	}
-	ear, err := listen(&net.Interface{Index: index, Name: c.Name}, filter(isFrom(linkMAC(c)), isAdvert), c.Carpdev, deliver, work)
+	link := &net.Interface{Index: index, Name: c.Name}
+	ear, err := listen(link, unix.ETH_P_ALL, filter(isFrom(linkMAC(c)), isAdvert), c.Carpdev, parseFrame, deliver, work)
 	if err == nil {
 		p.ears[c.Name] = ear
 	}
@@ -80,6 +85,9 @@ func (p *port) close() {
 	if p.stranger != nil {
 		p.stranger.close()
 	}
+	if p.duplicates != nil {
+		p.duplicates.close()
+	}
 	p.members.close()
 }
 
@@ -91,23 +99,26 @@ type listener struct {
 	done  chan struct{}
 
 	carpdev int
+	parse   func(frame []byte) (host.Packet, bool)
 	deliver func(host.Packet)
 	reading sync.Mutex
 	buf     [2048]byte // of whoever is reading
 }
 
-// listen delivers what passes the filter, as from the carpdev. The socket takes all protocols, since only then it sees frames before macvlan does, which
-// keeps those from our own virtual MAC to itself; the filter leaves adverts alone. It reads in a goroutine until it is closed.
-func listen(ifi *net.Interface, filter []bpf.Instruction, carpdev int, deliver func(host.Packet), work *sync.WaitGroup) (*listener, error) {
+// listen delivers what passes the filter and can be parsed, as from the carpdev. A socket for adverts takes all protocols, since only then it sees
+// frames before macvlan does, which keeps those from our own virtual MAC to itself; the filter leaves adverts alone. It reads in a goroutine until it is
+// closed.
+func listen(ifi *net.Interface, protocol int, filter []bpf.Instruction, carpdev int, parse func([]byte) (host.Packet, bool),
+	deliver func(host.Packet), work *sync.WaitGroup) (*listener, error) {
 	program, err := bpf.Assemble(filter)
 	if err != nil {
 		return nil, fmt.Errorf("filter: %w", err)
 	}
-	conn, err := packet.Listen(ifi, packet.Raw, unix.ETH_P_ALL, &packet.Config{Filter: program})
+	conn, err := packet.Listen(ifi, packet.Raw, protocol, &packet.Config{Filter: program})
 	if err != nil {
 		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
 	}
-	l := &listener{index: ifi.Index, conn: conn, done: make(chan struct{}), carpdev: carpdev, deliver: deliver}
+	l := &listener{index: ifi.Index, conn: conn, done: make(chan struct{}), carpdev: carpdev, parse: parse, deliver: deliver}
 	if l.raw, err = conn.SyscallConn(); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("failed to listen on %s: %w", ifi.Name, err)
@@ -154,7 +165,7 @@ func (l *listener) take(fd int) error {
 	if err != nil {
 		return err
 	}
-	if pkt, ok := parseFrame(l.buf[:n]); ok {
+	if pkt, ok := l.parse(l.buf[:n]); ok {
 		pkt.Carpdev = l.carpdev
 		pkt.Payload = append([]byte(nil), pkt.Payload...)
 		l.deliver(pkt)
@@ -170,12 +181,16 @@ func (h *Host) Drain() {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for _, p := range h.ports {
-		p.listener.drain()
-		p.mu.Lock()
-		for _, ear := range p.ears {
-			ear.drain()
-		}
-		p.mu.Unlock()
+		p.drain()
+	}
+}
+
+func (p *port) drain() {
+	p.listener.drain()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, ear := range p.ears {
+		ear.drain()
 	}
 }
 
@@ -184,6 +199,15 @@ func (l *listener) drain() {
 		for n := 0; n < drainMax && l.take(int(fd)) == nil; n++ {
 		}
 	})
+}
+
+// attach makes the program the socket's filter.
+func (l *listener) attach(program *ebpf.Program) error {
+	var attached error
+	err := l.raw.Control(func(fd uintptr) {
+		attached = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_BPF, program.FD())
+	})
+	return errors.Join(err, attached)
 }
 
 // send puts a frame on the wire, or fails at once.
