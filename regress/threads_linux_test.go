@@ -15,6 +15,7 @@ import (
 // moves. When the engine dies, the supervisor bows out for it at once, says why no other one starts, once, and starts one when it can be.
 func TestNoThreads(t *testing.T) {
 	t.Parallel()
+	g := newGroup(t, "pids", "pids.max", "pids.max", "max") // before the hosts: it goes after them
 	l := newLab(t)
 	c := l.machine("client").capture()
 	a, b := l.host("a"), l.host("b")
@@ -24,7 +25,6 @@ func TestNoThreads(t *testing.T) {
 	}
 	a.must("ifconfig-carp carp0 state master")
 	engine, supervisor := a.engine(), a.sim.Process.Pid
-	g := newGroup(t, "pids", "pids.max", "pids.max", "max")
 	for _, pid := range []int{supervisor, engine} {
 		g.takes(pid)
 	}
