@@ -15,8 +15,8 @@ import (
 	"carp/libcarp/statedir"
 )
 
-// engineCaps are the capabilities of an engine process: links, addresses and sysctls, packet sockets, the gate, and memory that is not swapped out.
-const engineCaps = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_BPF | 1<<unix.CAP_IPC_LOCK
+// engineCaps are the capabilities of an engine process: links, addresses and sysctls, packet sockets, and the gate.
+const engineCaps = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_BPF
 
 // supervisorCaps are those of the supervisor: what it hands down, the right to take the rest from the bounding set, and to set another
 // process's priority.

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"errors"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // lockMemory keeps the memory of this process from being swapped out: an engine that waits for a disk answers too late, and its pass phrases would be
 // on that. What was never touched takes no memory. The error is EPERM where it may not be.
@@ -13,16 +9,14 @@ func lockMemory() error {
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
 		return err
 	}
-	none := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
-	if limit.Cur == unix.RLIM_INFINITY || unix.Setrlimit(unix.RLIMIT_MEMLOCK, &none) == nil { // an engine inherits that it was raised
-		return unix.Mlockall(lockAll)
+	if limit.Cur != unix.RLIM_INFINITY { // an engine inherits that it was raised
+		// What the runtime asks for later would come up against a limit, and that ends the process.
+		none := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+		if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &none); err != nil {
+			return err
+		}
 	}
-	// What the runtime asks for later must not come up against the limit, which would end the process. Only the capability, in the first user namespace,
-	// lets one pass that may lock nothing.
-	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: 0, Max: limit.Max}); err != nil {
-		return err
-	}
-	return errors.Join(unix.Mlockall(lockAll), unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit))
+	return unix.Mlockall(lockAll)
 }
 
 const lockAll = unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT

@@ -127,7 +127,7 @@ func checkAll(dir statedir.Dir, w io.Writer) int {
 		names = []string{"none"}
 	}
 	more := []linux.Check{
-		{What: "memory that is not swapped out (RLIMIT_MEMLOCK or CAP_IPC_LOCK)", Err: checkMemory(), Spared: true},
+		{What: "memory that is not swapped out (RLIMIT_MEMLOCK)", Err: checkMemory(), Spared: true},
 		{What: "confinement of the engine process", Err: checkCell(), Spared: true},
 		{What: "network manager (" + strings.Join(names, ", ") + ")", Err: untold, Spared: true},
 	}

@@ -73,7 +73,7 @@ func (m *machine) locks(all bool) {
 	}
 }
 
-// The engine process has CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK, the supervisor CAP_SETPCAP and CAP_SYS_NICE too, on each thread and in each
+// The engine process has CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, the supervisor CAP_SETPCAP and CAP_SYS_NICE too, on each thread and in each
 // set; and all that an engine does in its life it can do so, without the gate also. Where their memory can be locked it is.
 func TestConfined(t *testing.T) {
 	t.Parallel()
@@ -86,7 +86,7 @@ func TestConfined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine := ours & (1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_BPF | 1<<unix.CAP_IPC_LOCK)
+	engine := ours & (1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_BPF)
 	supervisor := ours & (engine | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_SYS_NICE)
 	for _, args := range [][]string{{"-v"}, {"-v", "-g"}} {
 		l := newLab(t)

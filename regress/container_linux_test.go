@@ -29,7 +29,7 @@ const (
 	noGateLine  = "kernelsim: no gate (failed to make a map (it takes CAP_BPF and Linux 5.8): operation not permitted): a host that hangs goes on to answer\n"
 	sysctlsLine = "/proc/sys/net: read-only file system; set net.ipv6.conf.default.accept_ra=0"
 	engineLine  = "kernelsim: the engine did not start\n"
-	memoryLine  = "memory that is not swapped out (RLIMIT_MEMLOCK or CAP_IPC_LOCK): operation not permitted\n"
+	memoryLine  = "memory that is not swapped out (RLIMIT_MEMLOCK): operation not permitted\n"
 )
 
 // In a container: what is missing is said by kernelsim -n and once at the start, and what can work works.
