@@ -234,7 +234,7 @@ func (h *Host) populate(link netlink.Link, c host.Carp, created bool) error {
 	var have []netlink.Addr
 	if !created { // asking for them costs time in proportion to all that the host has
 		var err error
-		if have, err = addrsOn(link, netlink.FAMILY_ALL); err != nil {
+		if have, err = gate.Whole(func() ([]netlink.Addr, error) { return h.netlink.AddrList(link, netlink.FAMILY_ALL) }); err != nil {
 			return err
 		}
 	}
