@@ -103,8 +103,8 @@ func (l lab) judgeRoom(room string, mutants []*mutant) error {
 	})
 }
 
-// buildTogether builds a test binary that holds all the mutants, the i-th of them as number i+1. Those that do not compile become invalid; a table's
-// may still do so where it is declared, alone.
+// buildTogether builds a test binary that holds all the mutants, the i-th of them as number i+1. Those that do not compile become invalid; one of
+// a table, or of the head of a function, which cannot be called as the original is, may still do so alone.
 func (l lab) buildTogether(room, bin string, mutants []*mutant) error {
 	for {
 		files, owners, err := weave(mutants)
@@ -118,13 +118,16 @@ func (l lab) buildTogether(room, bin string, mutants []*mutant) error {
 			return nil
 		}
 		found := false
-		for _, at := range regexp.MustCompile(`(?m)^(\S+\.go):(\d+):`).FindAllStringSubmatch(string(out), -1) {
+		for _, at := range regexp.MustCompile(`(?m)^(\S+\.go):(\d+):.*?(?:argument to mutant(\d+)_.*)?$`).FindAllStringSubmatch(string(out), -1) {
 			line, _ := strconv.Atoi(at[2])
-			if m := owners[place{filepath.Base(at[1]), line}]; m != nil {
-				found = true
-				if m.alone = m.host.body == 0; !m.alone {
-					m.fate = invalid
-				}
+			switch m := owners[place{filepath.Base(at[1]), line}]; {
+			case m != nil && m.host.body != 0:
+				m.fate, found = invalid, true
+			case m != nil:
+				m.alone, found = true, true
+			case at[3] != "":
+				n, _ := strconv.Atoi(at[3])
+				mutants[n-1].alone, found = true, true
 			}
 		}
 		if !found {
