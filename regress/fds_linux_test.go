@@ -42,7 +42,7 @@ func TestNoDescriptors(t *testing.T) {
 		b.becomes("master", 5*time.Second)
 		a.must("ifconfig-carp carp0 " + fast)
 		back := limitDescriptors(t, a.engine(), 3)
-		l.ip(a.ns, "addr", "flush", "dev", "carp0") // somebody's hands
+		l.ip(a.ns, "addr", "del", vip+"/24", "dev", "carp0") // somebody's hands
 
 		from := c.count()
 		b.must("ifconfig-carp carp0 down")
