@@ -89,6 +89,13 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	options.Log, options.Verbose = logs.log, verbose
 	options.HandOver, options.Leaving = leaves, logs.flush
 	options.Resumed = func() { say(saysResumed) }
+	var said time.Time
+	options.Working = func() {
+		if at := time.Now(); at.Sub(said) >= time.Second {
+			said = at
+			say(saysWorks)
+		}
+	}
 	options.Urgent = func(urgent bool) {
 		if urgent {
 			say(saysUrgent)

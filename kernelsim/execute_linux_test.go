@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"carp/libcarp/record"
 	"carp/libcarp/statedir"
 )
 
@@ -65,5 +67,42 @@ func TestHangupAfterAFailedExecution(t *testing.T) {
 	case <-s.hups:
 	case <-time.After(5 * time.Second):
 		t.Error("SIGHUP is not heard any more")
+	}
+}
+
+// An engine that does not serve yet has its time anew after each step that it takes, and is killed when it takes none.
+func TestWaitsForAnEngineThatComesOn(t *testing.T) {
+	file, err := newMemory("kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeps, err := record.Init(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sleep := exec.Command("sleep", "60")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	logs := newLogger(linesTo(&b))
+	s := &supervisor{keeps: keeps, logs: logs, current: &engineProcess{process: sleep.Process, prepared: true}}
+	at := time.Now()
+	look := func(d time.Duration) {
+		for end := at.Add(d); at.Before(end); at = at.Add(lookEvery) {
+			s.look(at)
+		}
+	}
+	for range 3 {
+		look(goesWithin - time.Second)
+		s.heard(event{s.current, saysWorks}, "")
+	}
+	look(goesWithin + time.Second)
+	if err := sleep.Wait(); err == nil || err.Error() != "signal: killed" {
+		t.Errorf("the engine ended: %v", err)
+	}
+	logs.close()
+	if n := strings.Count(b.String(), "the engine hangs, killing it"); n != 1 {
+		t.Errorf("killed %d times: %q", n, b.String())
 	}
 }

@@ -41,6 +41,7 @@ const (
 const (
 	saysPrepared = 'p' // it waits to be told to go
 	saysResumed  = 'r' // leases and adverts go on
+	saysWorks    = 'w' // it does not serve yet, but it comes on
 	saysServes   = 's'
 	saysUrgent   = 'u' // it must not wait for other processes
 	saysCalm     = 'c' // it may again

@@ -29,7 +29,7 @@ const (
 
 var quiet = 60 * time.Second // a variable, so that tests can wait less
 
-// goesWithin is how long an engine that was told to go may take, besides its pause, until it serves.
+// goesWithin is how long an engine that was told to go may take, besides its pause, until it serves, or has come on by a step.
 const goesWithin = 10 * time.Second
 
 // sayEvery is how often at most it is said that no engine can be started; it is tried each pauseMin.
@@ -299,6 +299,10 @@ func (s *supervisor) heard(ev event, program string) error {
 	case e == s.current && ev.what == saysPrepared:
 		e.prepared = true
 		s.letGo(e)
+	case e == s.current && ev.what == saysWorks:
+		if s.waitsFor(e) {
+			s.watch = watch{}
+		}
 	case e == s.current && ev.what == saysServes:
 		e.served, s.started = true, true
 		s.watch = watch{}
@@ -491,7 +495,7 @@ func (s *supervisor) look(at time.Time) {
 		s.service.feed(at)
 	}
 	patience := hangsAfter
-	if !e.served && !(e.goesOn && s.tries(e)) { // what it does before the loop beats nowhere
+	if s.waitsFor(e) { // what it does before the loop beats nowhere
 		patience, beats = goesWithin+s.pause, s.watch.beats
 	}
 	if s.watch.hangs(at, beats, patience) {
@@ -507,6 +511,10 @@ func (s *supervisor) look(at time.Time) {
 		s.hurry(e, starves || e.urgent.Load())
 	}
 }
+
+// waitsFor reports whether an engine has goesWithin for each step until it serves: hundreds of links take their time on a busy host. One of a new
+// program that is to go on has no such time, for there is another that can.
+func (s *supervisor) waitsFor(e *engineProcess) bool { return !e.served && !(e.goesOn && s.tries(e)) }
 
 // settled reports whether there is an engine in charge that can be told to end: one that is ready, and is not leaving for another.
 func (s *supervisor) settled() bool {

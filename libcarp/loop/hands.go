@@ -16,6 +16,7 @@ type hands struct {
 	ended bool
 
 	host host.Host
+	did  func() // called after each thing; nil: nobody wants to know
 	// What the work itself needs to remember; only the work touches it.
 	index  map[string]int       // of the links
 	carps  map[string]host.Carp // as last ensured, for trying again
@@ -52,6 +53,9 @@ func (w *hands) work() {
 		w.mu.Unlock()
 		for _, f := range queue {
 			f()
+			if w.did != nil {
+				w.did()
+			}
 		}
 		w.mu.Lock()
 	}

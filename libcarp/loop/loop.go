@@ -31,6 +31,8 @@ type Options struct {
 	Adopt func() error
 	// Resumed is called when the leases and adverts of an engine before go on; it may be nil.
 	Resumed func()
+	// Working is called by another goroutine each time that something is done, of what is to be done before Run serves; it may be nil.
+	Working func()
 	// HandOver, when it is closed, lets Run return with everything as it is, for another engine to go on.
 	HandOver <-chan struct{}
 	// Leaving is called then, by another goroutine, while the adverts go on; Run returns some time after it has. It may be nil.
@@ -97,6 +99,7 @@ func New(o Options) *Loop {
 // as it is, and with an error when the host fails. It starts the server, which shows what there is to see, and then calls serving.
 func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func()) error {
 	l.server = server
+	l.hands.did = l.Working
 	handsDone := make(chan struct{})
 	go func() { l.hands.work(); close(handsDone) }()
 	defer close(l.ended)
@@ -107,6 +110,7 @@ func (l *Loop) Run(ctx context.Context, server *statedir.Server, serving func())
 	l.begins(ctx)
 	l.tellTied()
 	l.hands.ask(func() {
+		l.hands.did = nil
 		server.Start()
 		serving()
 	})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -549,4 +550,26 @@ func TestPackets(t *testing.T) {
 		s, _, err := b.dir.Stats()
 		return err == nil && s[config.Badttl] == 1 && s[config.Ipackets] == 1
 	})
+}
+
+// What is done until the loop serves is told of thing by thing, and nothing after that.
+func TestWorking(t *testing.T) {
+	dir := statedir.Dir(t.TempDir())
+	first := start(t, dir, nil)
+	for _, name := range []string{"carp0", "carp1", "carp2"} {
+		if err := first.changeOf(name, "create"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first.stop()
+	var done atomic.Int32
+	b := startWith(t, dir, nil, Options{Working: func() { done.Add(1) }})
+	before := done.Load()
+	if before < 3 { // links
+		t.Errorf("told %d times until it served", before)
+	}
+	b.must("descr \"later\"; vhid 1; alias 192.168.1.10/24")
+	if n := done.Load(); n != before {
+		t.Errorf("told %d times more when it served", n-before)
+	}
 }
