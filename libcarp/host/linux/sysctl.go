@@ -54,8 +54,9 @@ type setting struct {
 	number      int // of it among those of an interface, as netlink tells them (linux/ip.h: IPV4_DEVCONF_*, from 1 on; linux/ipv6.h: DEVCONF_*)
 }
 
-// carpSettings: an address is answered for on its own link alone, with its MAC, though the answer's route leads through another; packets that come in over the virtual MAC and leave through the carpdev pass
-// whatever rp_filter says of all interfaces; addresses survive their neighbours and the link going down; no IPv6 of the kernel's own.
+// carpSettings: an address is answered for on its own link alone, with its MAC, though the answer's route leads through another; packets that come in over
+// the virtual MAC and leave through the carpdev pass whatever rp_filter says of all interfaces; addresses survive their neighbours and the link going
+// down; no IPv6 of the kernel's own.
 var carpSettings = []setting{
 	{"ipv4", "arp_ignore", 1, 18}, {"ipv4", "arp_filter", 0, 12}, {"ipv4", "rp_filter", 2, 7}, {"ipv4", "promote_secondaries", 1, 19}, {"ipv4", "ignore_routes_with_linkdown", 1, 28},
 	{"ipv6", "disable_ipv6", 0, 26}, {"ipv6", "addr_gen_mode", 1, 47}, {"ipv6", "accept_ra", 0, 3}, {"ipv6", "accept_dad", 0, 27}, {"ipv6", "keep_addr_on_down", 1, 42},
