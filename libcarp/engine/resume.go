@@ -135,9 +135,31 @@ func (e *Engine) resume(now Instant, ev *Resume) {
 	}
 	for _, c := range e.ordered {
 		e.attach(c, now)
+		e.lost(c, ev)
 	}
 	for _, n := range slept {
 		e.tell(n, Master, reasonLate)
+	}
+}
+
+// lost tells of a carp that ran under the engine before, and whose carpdev has gone, or lost its link, without that one's knowledge.
+func (e *Engine) lost(c *carp, ev *Resume) {
+	link, there := e.Link(c.cfg.Carpdev)
+	if c.running || there && link.Usable() {
+		return
+	}
+	reason := reasonCarpdev
+	if !there {
+		reason = reasonNoCarpdev
+		e.emit(&Remove{Carp: c.cfg.Name}) // whatever is left of it
+	}
+	for _, n := range c.nodes {
+		for _, k := range slices.Concat(ev.Nodes, ev.Ended) {
+			if k.Carp == c.cfg.Name && k.VHID == n.vhid && k.State != Init {
+				e.touch(n)
+				e.tell(n, k.State, reason)
+			}
+		}
 	}
 }
 

@@ -388,10 +388,10 @@ func TestResumeLostLink(t *testing.T) {
 		links[0].Running = false
 		return links
 	}
-	check := func(h *host, told bool) {
+	check := func(h *host, told bool, want string) {
 		t.Helper()
 		next, effects := h.successor(second, lose(h))
-		if got := brief(effects); got != "quiet, answer, advert 1/0/1" {
+		if got := brief(effects); got != want {
 			t.Errorf("told %t: %s", told, got)
 		}
 		if got := next.e.GroupDemotion("carp"); got != 1 {
@@ -402,10 +402,29 @@ func TestResumeLostLink(t *testing.T) {
 			t.Errorf("told is %t, want %t: %q", got, told, next.log)
 		}
 	}
-	check(newPair(t), true)
+	check(newPair(t), true, "quiet, BACKUP>INIT, answer, advert 1/0/1")
 	h := newPair(t)
 	h.setLinks(lose(h)...)
-	check(h, false)
+	check(h, false, "quiet, answer, advert 1/0/1")
+}
+
+// A carpdev that has gone without an engine takes a master's link with it, and that is told, whether its lease had run out or not.
+func TestResumeLostCarpdev(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		h := newMaster(t, "advbase 1")
+		var those []Kept
+		if ended {
+			those = []Kept{h.kept[vhidOf{"carp0", 1}]}
+		}
+		next, effects := h.successor(second, nil, those...)
+		if got := brief(effects); got != "remove, MASTER>INIT" {
+			t.Errorf("ended %t: %s", ended, got)
+		}
+		if !slices.ContainsFunc(effects, func(f Effect) bool { e, ok := f.(*Transition); return ok && e.Reason == reasonNoCarpdev }) {
+			t.Errorf("ended %t: no reason", ended)
+		}
+		next.want("carp0", Init)
+	}
 }
 
 // A master that was away for too long waits as a backup does that has just begun, and nothing is kept of what it was.

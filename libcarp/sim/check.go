@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"carp/libcarp/config"
 	"carp/libcarp/engine"
@@ -156,7 +157,9 @@ func (h *host) advertised(now engine.Instant, n int, ev engine.Event) {
 		h.w.fail("a demoted master says so at once", "host %d %s: from %d to %d", h.id, c.name, b.Demote, a.Demote)
 	}
 	if a.State == engine.Init && !c.bowedOut && !overslept(b, now) {
-		if _, linked := ev.(*engine.Links); !linked { // there nothing can be sent
+		_, linked := ev.(*engine.Links)
+		_, resumed := ev.(*engine.Resume)
+		if !linked && !(resumed && !h.usable(n)) { // there nothing can be sent
 			h.w.fail("who gives up by command bows out", "host %d %s: %T", h.id, c.name, ev)
 		}
 	}
@@ -336,7 +339,7 @@ func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	ok := false
 	switch {
 	case a.State == engine.Init:
-		ok = configured || linked || made || ends
+		ok = configured || linked || made || ends || resumed && !h.usable(n)
 	case b.State == engine.Init:
 		ok = a.State == engine.Backup && (configured || linked || made || resumed)
 	case a.State == engine.Master:
@@ -350,15 +353,21 @@ func (h *host) explain(now engine.Instant, n int, ev engine.Event) {
 	}
 }
 
+// usable reports whether a carp's carpdev works, by what the host has told last.
+func (h *host) usable(n int) bool {
+	return slices.ContainsFunc(h.links, func(l config.Link) bool { return l.Index == h.carps[n].lan+2 && l.Usable() })
+}
+
 // goesOn: a new engine leaves everything as it was, but for a master that has been silent for two intervals, and sends no later what was due.
 func (h *host) goesOn(now engine.Instant, was []engine.NodeView) {
 	for n := range was {
 		b, a, c := &was[n], &h.nodes[n], &h.carps[n]
 		switch {
 		case b.State == engine.Init, overslept(b, now):
+		case a.State == engine.Init && !h.usable(n): // its carpdev has gone, of which the engine before had not heard yet
 		case a.State != b.State:
 			h.w.fail("who succeeds goes on", "host %d %s: was %v, is %v", h.id, c.name, b.State, a.State)
-		case b.State == engine.Master && b.Deadline > now && a.Deadline > b.Deadline:
+		case b.State == engine.Master && b.Deadline > now && a.Deadline > b.Deadline && c.sent < now: // one that lost its link demotes the others at once
 			h.w.fail("who succeeds goes on", "host %d %s: the next advert at %d, not %d", h.id, c.name, a.Deadline, b.Deadline)
 		case b.State == engine.Master && b.Deadline <= now && c.sent < now:
 			h.w.fail("who succeeds goes on", "host %d %s: an advert that is overdue was sent at %d", h.id, c.name, c.sent)
