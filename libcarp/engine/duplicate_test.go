@@ -281,3 +281,28 @@ func TestNoDefenceAgainstPeers(t *testing.T) {
 		t.Errorf("after a bow-out: %q", h.log)
 	}
 }
+
+// The engine is asked again at the first of what it waits for: a probe, an announcement against a stranger, a timer.
+func TestDeadline(t *testing.T) {
+	for _, c := range []struct{ probe, defence, timer, want Instant }{
+		{0, 0, 0, 0}, {5, 0, 0, 5}, {0, 5, 0, 5}, {0, 0, 5, 5},
+		{5, 6, 7, 5}, {5, 7, 6, 5}, {6, 5, 7, 5}, {7, 5, 6, 5}, {6, 7, 5, 5}, {7, 6, 5, 5},
+		{5, 6, 0, 5}, {6, 5, 0, 5}, {0, 5, 6, 5}, {0, 6, 5, 5}, {5, 0, 6, 5}, {6, 0, 5, 5},
+	} {
+		e := new(Engine)
+		if c.probe != 0 {
+			failing := &carp{nodes: []*node{{state: Backup}}}
+			failing.out[0] = sending{failing: true, probeAt: c.probe}
+			e.failing = append(e.failing, failing)
+		}
+		if c.defence != 0 {
+			e.defending = append(e.defending, &carp{defence: defence{due: c.defence}})
+		}
+		if c.timer != 0 {
+			e.timers.arm(&node{slot: -1}, c.timer)
+		}
+		if got := e.Deadline(); got != c.want {
+			t.Errorf("probe %d, announcement %d, timer %d: %d", c.probe, c.defence, c.timer, got)
+		}
+	}
+}
