@@ -13,8 +13,12 @@ import (
 	"carp/libcarp/loop"
 )
 
+// hangs is told of SIGUSR2, from the start of the process on: an engine that waits to be told to go would not be hit by it.
+var hangs = make(chan os.Signal, 1)
+
 // init lets tests wait less.
 func init() {
+	signal.Notify(hangs, syscall.SIGUSR2)
 	if d, err := time.ParseDuration(os.Getenv("KERNELSIM_QUIET")); err == nil {
 		quiet = d
 	}
@@ -28,9 +32,7 @@ type hangingClock struct {
 
 func engineClock() loop.Clock {
 	c := new(hangingClock)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGUSR2)
-	go func() { <-signals; c.hang.Store(true) }()
+	go func() { <-hangs; c.hang.Store(true) }()
 	return c
 }
 

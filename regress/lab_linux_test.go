@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -204,17 +205,10 @@ func (m *machine) serves() {
 	m.lab.within(5*time.Second, "kernelsim of "+m.name+" serves", func() bool { return m.do("sysctl-carp net.inet.carp.log").err == "" })
 }
 
-// engine returns the pid of the engine process.
+// engine returns the pid of the engine process, of several that of the oldest: a new program's is older than the spare.
 func (m *machine) engine() int {
-	pid := m.sim.Process.Pid
 	for i := 0; i < 100; i++ {
-		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-		for _, f := range strings.Fields(string(data)) {
-			if n, _ := strconv.Atoi(f); n > 0 {
-				return n
-			}
-		}
-		if pids := childrenOf(pid); len(pids) > 0 {
+		if pids := childrenOf(m.sim.Process.Pid); len(pids) > 0 {
 			return pids[0]
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -223,7 +217,7 @@ func (m *machine) engine() int {
 	return 0
 }
 
-// childrenOf finds the children by their parent: threads other than the first may have started them.
+// childrenOf finds the children by their parent, the oldest first: each thread that started some has a list of those alone.
 func childrenOf(parent int) (pids []int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
@@ -234,6 +228,7 @@ func childrenOf(parent int) (pids []int) {
 			pids = append(pids, pid)
 		}
 	}
+	slices.Sort(pids)
 	return pids
 }
 
