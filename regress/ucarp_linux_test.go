@@ -139,7 +139,8 @@ func TestUcarp(t *testing.T) {
 				<-peer.ended
 				ours.becomes("master", 7*time.Second)
 			}
-			if got := ours.duplicates(); len(got) != 0 {
+			// It announces on hearing us, up to an interval before its first advert: until we have heard one it is a stranger, once.
+			if got := ours.duplicates(); len(got) > 1 {
 				t.Errorf("ucarp is taken for a stranger: %q", got)
 			}
 		})
