@@ -16,6 +16,7 @@ import (
 
 	"carp/libcarp/config"
 	"carp/libcarp/host"
+	"carp/libcarp/host/linux/gate"
 	"carp/libcarp/wire"
 )
 
@@ -317,4 +318,22 @@ func solicit(from config.MAC, src, target string) []byte {
 func told(addr string) func([]byte) bool {
 	a := netip.MustParseAddr(addr).As16()
 	return func(f []byte) bool { return isICMP6(f, 136) && string(f[62:78]) == string(a[:]) }
+}
+
+// gated opens the host anew, with a gate.
+func (l *lab) gated(warnf func(string, ...any)) {
+	l.t.Helper()
+	if os.Getuid() != 0 {
+		l.t.Fatal("needs root, for eBPF")
+	}
+	g, err := gate.New("test")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.host.Close(); err != nil {
+		l.t.Fatal(err)
+	}
+	if l.host, err = Open(Options{Mark: "test", Gate: g, Logf: l.t.Logf, Warnf: warnf}); err != nil {
+		l.t.Fatal(err)
+	}
 }

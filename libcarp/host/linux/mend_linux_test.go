@@ -11,7 +11,6 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"carp/libcarp/host"
-	"carp/libcarp/host/linux/gate"
 )
 
 // The kernel tells each setting under the number that we believe.
@@ -235,19 +234,7 @@ func TestRenamedLinkGoes(t *testing.T) {
 // A link that is deleted while what a dead engine has left is taken over keeps nobody from starting.
 func TestDeletedDuringAdoption(t *testing.T) {
 	inNetwork(t, func(l *lab) {
-		if os.Getuid() != 0 {
-			t.Fatal("needs root, for eBPF")
-		}
-		g, err := gate.New("test")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := l.host.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if l.host, err = Open(Options{Mark: "test", Gate: g, Logf: t.Logf}); err != nil {
-			t.Fatal(err)
-		}
+		l.gated(nil)
 		l.ip("link", "add", "link", "eth0", "name", "carp1", "type", "macvlan", "mode", "private")
 		link, err := netlink.LinkByName("carp1")
 		if err != nil {

@@ -3,33 +3,18 @@ package linux
 import (
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"carp/libcarp/host/linux/gate"
 )
 
 // Without protodown, as on a kernel before 5.1, a backup's link is administratively down, behind the gate, and that is said once.
 func TestNoProtodown(t *testing.T) {
 	inNetwork(t, func(l *lab) {
-		if os.Getuid() != 0 {
-			t.Fatal("needs root, for eBPF")
-		}
-		g, err := gate.New("test")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := l.host.Close(); err != nil {
-			t.Fatal(err)
-		}
 		said := make(chan string, 16)
-		if l.host, err = Open(Options{Mark: "test", Gate: g, Logf: t.Logf, Warnf: func(f string, a ...any) { said <- fmt.Sprintf(f, a...) }}); err != nil {
-			t.Fatal(err)
-		}
+		l.gated(func(f string, a ...any) { said <- fmt.Sprintf(f, a...) })
 		l.host.guard.protodown = func(int, bool) error { return unix.EOPNOTSUPP }
 		up := func(carp string) bool {
 			ifi, err := net.InterfaceByName(carp)
