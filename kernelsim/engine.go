@@ -112,7 +112,6 @@ func serve(dir statedir.Dir, pause time.Duration, verbose, gate bool, logs *logg
 	})
 	if err == nil && ctx.Err() == nil { // it has left
 		say(saysLeft) // what was to be written is
-		// Not for long: meanwhile this process's watchers would put its gate back for that of the next engine.
 		logs.closeWithin(leftPatience)
 		os.Exit(0) // without clearing up
 	}

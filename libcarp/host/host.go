@@ -113,6 +113,10 @@ type Host interface {
 	// Probe sends something harmless by an advert's way out over a family, to see whether it gets there. The error carries a syscall.Errno.
 	Probe(carpdev int, inet6 bool) error
 
+	// Leave comes in place of Close, and last of all but Send and Renew, where another process goes on with what is there: when it returns, nothing is mended any
+	// more, since that would be done against the other one.
+	Leave()
+
 	// Close removes every link, puts back what was changed on the carpdevs, and closes the channels.
 	Close() error
 }

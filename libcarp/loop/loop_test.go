@@ -106,6 +106,7 @@ func (h *stubHost) Claim(carpdev int, vhid uint8, addr netip.Addr) error {
 	h.note("claim %d", vhid)
 	return nil
 }
+func (h *stubHost) Leave()       { h.note("leave") }
 func (h *stubHost) Close() error { h.closed = true; return nil }
 
 func (h *stubHost) did() []string {

@@ -194,7 +194,14 @@ func (l *Loop) leave() {
 func (l *Loop) drain() {
 	l.leaving, l.draining = false, true
 	l.publishStats()
-	l.hands.ask(func() { l.Store.Sync(func() { l.post(l.leftAll) }) })
+	l.hands.ask(func() {
+		l.Store.Sync(func() { // from now on nobody mends, so this is last
+			l.hands.ask(func() {
+				l.Host.Leave()
+				l.post(l.leftAll)
+			})
+		})
+	})
 }
 
 // leftAll gives the next engine as much time as there is.

@@ -66,6 +66,9 @@ func TestHandOver(t *testing.T) {
 	if b.host.closed {
 		t.Error("the host is closed")
 	}
+	if n := slices.Index(b.host.did(), "leave"); n < 0 || slices.ContainsFunc(b.host.did()[n:], func(call string) bool { return strings.HasPrefix(call, "ensure") }) {
+		t.Errorf("it does not leave the host last: %v", b.host.did())
+	}
 	before, err := dir.Events(0)
 	if err != nil {
 		t.Fatal(err)

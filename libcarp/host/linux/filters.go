@@ -15,13 +15,13 @@ const lookEvery = time.Second
 
 // watchFilters mends the gate soon after somebody has changed the filters or qdiscs of an interface.
 func (h *Host) watchFilters() {
-	defer h.work.Done()
+	defer h.watchers.Done()
 	for {
 		if err := h.followFilters(); err != nil {
 			h.logf("linux: filters: %v", err)
 		}
 		select {
-		case <-h.ending:
+		case <-h.left:
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -81,7 +81,7 @@ func (h *Host) followFilters() error {
 			h.guard.look()
 		case err := <-lost:
 			return err
-		case <-h.ending:
+		case <-h.left:
 			return nil
 		}
 	}

@@ -40,6 +40,9 @@ type Host struct {
 
 	neighbours *neighbours
 	keeper     *keeper
+	watchers   sync.WaitGroup
+	left       chan struct{} // closed: they end, and nothing is mended any more
+	unwatch    func()        // closes it, once
 
 	mu    sync.RWMutex
 	ports map[int]*port // by carpdev: Send finds them from any goroutine
@@ -83,7 +86,7 @@ func Open(o Options) (*Host, error) {
 	h := &Host{
 		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
 		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
-		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), sysctls: newSysctls(o.Record, o.Kept, o.Logf), guard: newGuard(o),
+		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), left: make(chan struct{}), sysctls: newSysctls(o.Record, o.Kept, o.Logf), guard: newGuard(o),
 		own: newOwner(o),
 	}
 	if h.kernel, err = openKernel(); err != nil {
@@ -95,6 +98,7 @@ func Open(o Options) (*Host, error) {
 		h.kernel.close()
 		return nil, err
 	}
+	h.unwatch = sync.OnceFunc(func() { close(h.left) })
 	h.guard.kernel, h.guard.protodown, h.own.kernel = h.kernel, h.kernel.protodown, h.kernel
 	h.neighbours = newNeighbours(o.Logf, h.ending)
 	if err := writable(o.Gate != nil); err != nil {
@@ -126,12 +130,13 @@ func Open(o Options) (*Host, error) {
 		return nil, err
 	}
 	h.guard.amiss = h.keeper.suspect
-	h.work.Add(3)
+	h.work.Add(1)
+	go func() { defer h.work.Done(); h.neighbours.work() }()
+	h.watchers.Add(2)
 	go h.watch()
 	go h.watchCarps(news)
-	go func() { defer h.work.Done(); h.neighbours.work() }()
 	if o.Gate != nil {
-		h.work.Add(1)
+		h.watchers.Add(1)
 		go h.watchFilters()
 	}
 	return h, nil
@@ -143,6 +148,12 @@ func (h *Host) Links() <-chan []config.Link { return h.links }
 // Packets delivers adverts.
 func (h *Host) Packets() <-chan host.Packet { return h.packets }
 
+// Leave ends the watchers: they would take what the next process puts on the links for somebody else's work.
+func (h *Host) Leave() {
+	h.unwatch()
+	h.watchers.Wait()
+}
+
 // Close removes every link, puts the sysctls back and ends.
 func (h *Host) Close() error {
 	errs := []error{h.Silence()} // also what was adopted and never needed
@@ -150,6 +161,7 @@ func (h *Host) Close() error {
 		errs = append(errs, h.Remove(name))
 	}
 	h.sysctls.restoreAll() // of a carpdev that an engine before us used last
+	h.Leave()
 	close(h.ending)
 	h.mu.Lock()
 	for index, p := range h.ports {

@@ -207,7 +207,7 @@ func (k *keeper) seesGone(index int) {
 
 // watchCarps tells what is amiss. The subscription to news has begun before there was a link, so that nothing is missed.
 func (h *Host) watchCarps(news *nl.NetlinkSocket) {
-	defer h.work.Done()
+	defer h.watchers.Done()
 	for {
 		if news != nil {
 			if err := h.followCarps(news); err != nil {
@@ -215,7 +215,7 @@ func (h *Host) watchCarps(news *nl.NetlinkSocket) {
 			}
 		}
 		select {
-		case <-h.ending:
+		case <-h.left:
 			return
 		case <-time.After(10 * time.Millisecond):
 		}
@@ -268,7 +268,7 @@ func (h *Host) followCarps(s *nl.NetlinkSocket) error {
 			h.routes.look()
 		case err := <-lost:
 			return err
-		case <-h.ending:
+		case <-h.left:
 			return nil
 		}
 	}

@@ -246,3 +246,37 @@ func TestDeletedDuringAdoption(t *testing.T) {
 		}
 	})
 }
+
+// Who has left mends nothing any more: the next process has its own gate, and this one would put it away.
+func TestLeave(t *testing.T) {
+	inNetwork(t, func(l *lab) {
+		l.gated(nil)
+		l.ensure(l.carp(1, true, "192.168.1.10/24"))
+		clsact := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.eth0, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
+		mended := func() bool {
+			t.Helper()
+			if err := netlink.QdiscDel(clsact); err != nil {
+				t.Fatal(err)
+			}
+			for end := time.Now().Add(lookEvery * 3 / 2); time.Now().Before(end); time.Sleep(time.Millisecond) {
+				if l.host.guard.gate.Check(l.eth0) == nil {
+					return true
+				}
+			}
+			return false
+		}
+		if !mended() {
+			t.Error("the gate is not mended before")
+		}
+		for l.amiss(200 * time.Millisecond) { // no old news
+		}
+		l.host.Leave()
+		if mended() {
+			t.Error("the gate is mended")
+		}
+		l.ip("link", "set", "carp1", "address", "02:00:00:00:00:77")
+		if l.amiss(lookEvery * 3 / 2) {
+			t.Error("it is told what is amiss")
+		}
+	})
+}

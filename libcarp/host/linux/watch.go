@@ -29,13 +29,13 @@ const (
 
 // watch tells the host's interfaces, now and whenever they change. When the kernel had to drop news, it asks for everything again.
 func (h *Host) watch() {
-	defer h.work.Done()
+	defer h.watchers.Done()
 	for {
 		if err := h.follow(); err != nil {
 			h.logf("linux: interfaces: %v", err)
 		}
 		select {
-		case <-h.ending:
+		case <-h.left:
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -49,7 +49,7 @@ func (h *Host) follow() error {
 	links, addrs := make(chan netlink.LinkUpdate, 64), make(chan netlink.AddrUpdate, 64)
 	report := func(err error) {
 		select {
-		case <-h.ending: // of course it fails now
+		case <-h.left: // of course it fails now
 		default:
 			h.logf("linux: netlink: %v", err)
 		}
@@ -101,13 +101,13 @@ func (h *Host) follow() error {
 				if !k.isCarp(u.LinkIndex) {
 					k.addrs, news = nil, true
 				}
-			case <-h.ending:
+			case <-h.left:
 				return nil
 			}
 		}
 		select {
 		case <-pause:
-		case <-h.ending:
+		case <-h.left:
 			return nil
 		}
 	}
