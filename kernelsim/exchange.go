@@ -197,6 +197,16 @@ func (s *supervisor) prove(at engine.Instant) {
 	s.proof.Reset(time.Duration(next - at))
 }
 
+// trust sends the spare away once a new engine has done well for long enough. One without masters has no leases to renew, and one whose leases ran
+// out in spite of it may hang too: its loop has to have come round since it served, and not to stand still.
+func (s *supervisor) trust() {
+	if e := s.current; e != nil && s.tries(e) && (s.keeps.Beats() == e.beats || s.watch.starves()) {
+		s.proven.Reset(proofEvery)
+		return
+	}
+	s.dismiss()
+}
+
 // reserve is what the spare needs of a lease. An engine that does well renews it before: with each advert, which leaves an interval of it.
 func reserve(e *record.Entry) engine.Instant {
 	return min(e.Interval/2, engine.Instant(reserveMax))

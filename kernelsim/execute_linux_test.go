@@ -54,6 +54,25 @@ func TestLogOutlivesAFailedExecution(t *testing.T) {
 	}
 }
 
+// The program of an engine that is dead is not executed, though that engine is reaped before it is known to be gone, and the spare is all that is left.
+func TestDeadEnginesProgramIsNotExecuted(t *testing.T) {
+	for _, dead := range []bool{true, false} {
+		var b bytes.Buffer
+		logs := newLogger(linesTo(&b))
+		s := heldFor(t, logs)
+		s.current.served, s.current.isNew, s.unreaped = true, true, 2
+		other := &engineProcess{}
+		if dead {
+			s.spare, other = other, s.current
+		}
+		s.heard(event{other, saysReaped}, filepath.Join(t.TempDir(), "none"))
+		logs.close()
+		if executed := strings.Contains(b.String(), "failed to execute"); executed == dead {
+			t.Errorf("dead %t: executed %t", dead, executed)
+		}
+	}
+}
+
 // Where the new program cannot be executed, the next SIGHUP is heard: it may be there again by then.
 func TestHangupAfterAFailedExecution(t *testing.T) {
 	logs := newLogger(linesTo(&bytes.Buffer{}))

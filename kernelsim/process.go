@@ -67,7 +67,9 @@ type engineProcess struct {
 	prepared bool
 	goesOn   bool // with what was kept when it was told to go; else it began anew
 	served   bool
+	beats    uint64 // when it said so
 	leaves   bool   // it was told to
+	reaped   bool
 	failed   string // why it was killed
 
 	isNew  bool        // of another program than the supervisor's

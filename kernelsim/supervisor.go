@@ -177,7 +177,7 @@ func (s *supervisor) run() (err error) {
 		case <-s.proof.C:
 			s.prove(now())
 		case <-s.proven.C:
-			s.dismiss()
+			s.trust()
 		case at := <-look.C:
 			s.look(at)
 		}
@@ -305,7 +305,7 @@ func (s *supervisor) heard(ev event, program string) error {
 		}
 	case e == s.current && ev.what == saysServes:
 		e.served, s.started = true, true
-		s.watch = watch{}
+		e.beats, s.watch = s.keeps.Beats(), watch{}
 		s.service.ready()
 		if s.tries(e) {
 			s.proven.Reset(provesFor)
@@ -317,13 +317,14 @@ func (s *supervisor) heard(ev event, program string) error {
 	}
 	if ev.what == saysReaped {
 		s.unreaped--
+		ev.of.reaped = true
 	}
 	if s.old != nil && ev.of == s.old && ev.what == saysReaped {
 		s.old.close()
 		s.old = nil
 	}
-	// The new program does not know of other engines, and would never reap them.
-	if s.current != nil && s.current.served && s.current.isNew && s.unreaped == 1 && s.ends == nil {
+	// The new program does not know of other engines, and would never reap them. A dead one may be reaped before it is known to be gone.
+	if s.current != nil && s.current.served && s.current.isNew && s.unreaped == 1 && !s.current.reaped && s.ends == nil {
 		s.current.isNew = false
 		s.execute(program)
 	}

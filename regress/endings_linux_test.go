@@ -130,3 +130,35 @@ func TestProgramHangsInCharge(t *testing.T) {
 	}
 	a.stop()
 }
+
+// A new program that hangs once it serves is found out on a backup too, which has no lease to renew, and the old one goes on.
+func TestProgramHangsInBackup(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a, b := l.host("a"), l.machine("b")
+	a.must("ifconfig-carp carp0 vhid 1 192.168.1.10")
+	a.becomes("master", 10*time.Second)
+	good, err := os.ReadFile(filepath.Join(bin, "kernelsim"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.program = filepath.Join(l.dir, "kernelsim")
+	b.install(good, 0o755)
+	b.start()
+	t.Cleanup(b.crash)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of b:\n%s", b.readLog())
+		}
+	})
+	b.serves()
+	b.must("ifconfig-carp carp0 vhid 1 advskew 100 192.168.1.10")
+	b.becomes("backup", 5*time.Second)
+	b.install(badProgram(t, `syscall.Write(6, []byte{'p'}); syscall.Read(5, make([]byte, 1)); syscall.Write(6, []byte{'r', 's'}); time.Sleep(time.Hour)`), 0o755)
+	b.sim.Process.Signal(syscall.SIGHUP)
+	line := "kernelsim: the new program cannot take over (it hangs), the old one goes on\n"
+	l.within(10*time.Second, line, func() bool { return strings.HasSuffix(b.readLog(), line) })
+	b.becomes("backup", 5*time.Second)
+	a.crash()
+	b.becomes("master", 10*time.Second)
+}
