@@ -48,11 +48,11 @@ demo:
 test:
 	@sh regress/need.sh test
 	@$(MAKE) build
-	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp ./netstat-carp ./regress/mutate
+	$(GOENV) $(GO) test -count=1 -timeout 10m ./libcarp/... ./kernelsim ./ifconfig-carp ./sysctl-carp ./netstat-carp ./regress/mutate ./regress/again
 	@$(GOENV) sh regress/coverage.sh $(GO)
 	@sh libcarp/engine/model/check.sh
 	@$(GOENV) $(GO) run ./regress/mutate rules
-	$(GOENV) $(GO) test -count=1 -timeout 30m -parallel 4 -v ./regress
+	$(GOENV) $(GO) run ./regress/again $(GO) test -count=1 -timeout 30m -parallel 4 -v ./regress
 
 fuzz:
 	@sh regress/go-version.sh $(GO)

@@ -65,6 +65,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
+	watchStalls()
 	code := m.Run()
 	os.RemoveAll(scratch)
 	os.RemoveAll(testPrograms) // of "": nothing
@@ -84,6 +85,7 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	sayStalls(t)
 	l := &lab{t: t, id: fmt.Sprintf("carp%d-%d", os.Getpid(), labs.Add(1)), dir: t.TempDir(), next: 1}
 	l.sw = l.id + "-sw"
 	l.run("ip", "netns", "add", l.sw)
