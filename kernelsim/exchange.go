@@ -252,6 +252,11 @@ func (s *supervisor) change() {
 		s.hurry(s.current, true)
 	}
 	s.giveUp(now())
+	if old.reaped { // that was heard first
+		s.old = nil
+		old.close()
+		return
+	}
 	time.AfterFunc(time.Second, old.kill)
 }
 

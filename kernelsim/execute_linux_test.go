@@ -73,6 +73,33 @@ func TestDeadEnginesProgramIsNotExecuted(t *testing.T) {
 	}
 }
 
+// An engine that left may be reaped before it is heard that it left; the next exchange need not wait for it then.
+func TestReapedBeforeItLeft(t *testing.T) {
+	for _, first := range []byte{saysReaped, saysLeft} {
+		file, err := newMemory("kept")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := heldFor(t, newLogger(linesTo(&bytes.Buffer{})))
+		if s.keeps, err = record.Init(file); err != nil {
+			t.Fatal(err)
+		}
+		s.tooLate, s.patience, s.proof, s.proven = stopped(), stopped(), stopped(), stopped()
+		left, nobody := s.current, &os.Process{Pid: 1 << 30}
+		left.process = nobody // who left is killed after a second
+		s.spare, s.unreaped = &engineProcess{process: nobody, alive: left.ready}, 2
+		for _, what := range []byte{first, saysReaped + saysLeft - first} {
+			if err := s.heard(event{left, what}, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.old != nil || s.current == left || s.unreaped != 1 {
+			t.Errorf("%q first: old %v, current %v, %d are unreaped", first, s.old, s.current, s.unreaped)
+		}
+		s.logs.close()
+	}
+}
+
 // Where the new program cannot be executed, the next SIGHUP is heard: it may be there again by then.
 func TestHangupAfterAFailedExecution(t *testing.T) {
 	logs := newLogger(linesTo(&bytes.Buffer{}))
