@@ -369,6 +369,9 @@ func (l *Loop) eachSecond() {
 
 // mend makes a link again that somebody else has changed. One that cannot be mended is one that cannot be made.
 func (l *Loop) mend(name string) {
+	if l.draining { // the next engine looks at everything
+		return
+	}
 	l.hands.ask(func() {
 		if c, ok := l.hands.carps[name]; ok {
 			l.ensure(c)
