@@ -2,6 +2,7 @@ package regress
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -219,18 +220,20 @@ func (m *machine) engine() int {
 	return 0
 }
 
-// childrenOf finds the children by their parent, the oldest first: each thread that started some has a list of those alone.
+// childrenOf finds the children by their parent, the oldest first, whatever their pids are: each thread that started some has a list of those alone.
 func childrenOf(parent int) (pids []int) {
+	began := map[int]int{} // in ticks
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
 		data, _ := os.ReadFile(name)
 		_, rest, ok := strings.Cut(string(data), ") ")
-		if f := strings.Fields(rest); ok && len(f) > 1 && f[0] != "Z" && f[1] == strconv.Itoa(parent) {
+		if f := strings.Fields(rest); ok && len(f) > 19 && f[0] != "Z" && f[1] == strconv.Itoa(parent) { // proc(5)
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			began[pid], _ = strconv.Atoi(f[19])
 			pids = append(pids, pid)
 		}
 	}
-	slices.Sort(pids)
+	slices.SortFunc(pids, func(a, b int) int { return cmp.Or(began[a]-began[b], a-b) })
 	return pids
 }
 
