@@ -403,7 +403,9 @@ func (g *merge) apply(name string, c Clause) Errno {
 	case Carpdev:
 		return g.carpdev(c.Text)
 	case State:
-		if g.env != nil && g.env.Active(name) { // ip_carp.c: ignored in INIT
+		// ip_carp.c: ignored in INIT, which `up` before it ends.
+		before := g.m.Interfaces[name]
+		if g.env != nil && (g.env.Active(name) || before != nil && !before.Up && len(before.Addrs) > 0 && g.i.Up) {
 			g.states = append(g.states, c.Text)
 		}
 	case Carppeer, Carppeer6:

@@ -393,6 +393,29 @@ func TestAdvertsAtOnce(t *testing.T) {
 	}
 }
 
+// `up state master` in one line is what it is on OpenBSD, where ifconfig(8) asks for one after the other: a state counts once it is INIT no more.
+func TestUpAndState(t *testing.T) {
+	for _, c := range []struct {
+		first, line string
+		want        State
+	}{
+		{"down", "up state master", Master},
+		{"down", "state master up", Backup},
+		{"down", "state master", Init},
+		{"down", "up state backup", Backup},
+		{"description x", "up state master", Master},
+		{"description x", "down state master", Init},
+		{"-alias 192.168.1.10/24", "up state master", Init},
+	} {
+		h := newBackup(t, "")
+		h.must("carp0 " + c.first)
+		h.must("carp0 " + c.line)
+		if got := h.state("carp0"); got != c.want {
+			t.Errorf("%s, then %s: %v, want %v", c.first, c.line, got, c.want)
+		}
+	}
+}
+
 // A demoted backup waits longer with net.inet.carp.demoteskew, and its successor knows.
 func TestDemoteSkewIsKept(t *testing.T) {
 	h := newBackup(t, "")
