@@ -41,7 +41,7 @@ func TestCreateOthers(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	a := l.machine("a")
-	before := a.must("ip -br link")
+	before := l.ip(a.ns, "-br", "link")
 	classes := strings.Fields(a.must("ifconfig-carp -C"))
 	for _, kind := range []struct{ class, line string }{
 		{"bridge", "create"}, {"pair", "create"}, {"tap", "create"}, {"vlan", "create vnetid 7 parent eth0"},
@@ -74,7 +74,7 @@ func TestCreateOthers(t *testing.T) {
 			t.Errorf("%s: exit %d, %q", name, r.code, r.err)
 		}
 	}
-	if after := a.must("ip -br link"); after != before {
+	if after := l.ip(a.ns, "-br", "link"); after != before {
 		t.Errorf("before:\n%safter:\n%s", before, after)
 	}
 }

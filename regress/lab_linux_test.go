@@ -103,14 +103,15 @@ func (l *lab) as(t *testing.T) (whole func()) {
 	return func() { l.t = before }
 }
 
-// run runs a command of the test itself; it must succeed.
+// run runs a command of the test itself; it must succeed. What it complains of all the same does not count: ip(8) does of namespaces that other tests
+// are just deleting.
 func (l *lab) run(args ...string) string {
 	l.t.Helper()
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		l.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	r, err := outcome(exec.Command(args[0], args[1:]...))
+	if err != nil || r.code != 0 {
+		l.t.Fatalf("%s: %v, exit status %d\n%s%s", strings.Join(args, " "), err, r.code, r.out, r.err)
 	}
-	return string(out)
+	return r.out
 }
 
 func (l *lab) ip(ns string, args ...string) string {
