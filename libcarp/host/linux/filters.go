@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -13,35 +12,36 @@ import (
 // lookEvery is how often it is looked for what the kernel does not tell.
 const lookEvery = time.Second
 
-// watchFilters mends the gate soon after somebody has changed the filters or qdiscs of an interface.
-func (h *Host) watchFilters() {
+// watchFilters mends the gate soon after somebody has changed the filters or qdiscs of an interface. The subscription to news has begun before there was
+// a gate, so that nothing is missed.
+func (h *Host) watchFilters(news *nl.NetlinkSocket) {
 	defer h.watchers.Done()
 	for {
-		if err := h.followFilters(); err != nil {
-			h.logf("linux: filters: %v", err)
+		if news != nil {
+			if err := h.followFilters(news); err != nil {
+				h.logf("linux: filters: %v", err)
+			}
 		}
 		select {
 		case <-h.left:
 			return
 		case <-time.After(100 * time.Millisecond):
 		}
-		// News was lost.
-		if links, err := listLinks(); err == nil {
+		var err error
+		if news, err = subscribeFilters(); err != nil {
+			h.logf("linux: filters: %v", err)
+		}
+		if links, err := listLinks(); err == nil { // news was lost
 			h.guard.mendAll(links)
 		}
 	}
 }
 
-// followFilters returns when a subscription ends, or when news was lost.
-func (h *Host) followFilters() error {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_TC)
-	if err != nil {
-		return fmt.Errorf("failed to subscribe: %w", err)
-	}
+func subscribeFilters() (*nl.NetlinkSocket, error) { return subscribe(unix.RTNLGRP_TC) }
+
+// followFilters returns when the subscription ends, or when news was lost.
+func (h *Host) followFilters(s *nl.NetlinkSocket) error {
 	defer s.Close()
-	if err := unix.SetsockoptInt(s.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rcvBuffer); err != nil {
-		h.logf("linux: filters: %v", err)
-	}
 	changed, lost := make(chan int, 1024), make(chan error, 1)
 	done := make(chan struct{})
 	defer close(done)

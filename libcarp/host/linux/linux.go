@@ -69,7 +69,7 @@ type made struct {
 }
 
 // Open opens the data plane. It needs CAP_NET_ADMIN and CAP_NET_RAW.
-func Open(o Options) (*Host, error) {
+func Open(o Options) (_ *Host, err error) {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
@@ -79,24 +79,29 @@ func Open(o Options) (*Host, error) {
 	if err := mayLink(); err != nil {
 		return nil, fmt.Errorf("links and addresses take CAP_NET_ADMIN: %w", err)
 	}
-	nl, err := netlink.NewHandle()
-	if err != nil {
+	var undo []func() // what was opened
+	defer func() {
+		if err != nil {
+			for _, f := range undo {
+				f()
+			}
+		}
+	}()
+	h := &Host{
+		mark: aliasPrefix + o.Mark, logf: o.Logf,
+		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
+		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), left: make(chan struct{}),
+		sysctls: newSysctls(o.Record, o.Kept, o.Logf), guard: newGuard(o), own: newOwner(o),
+	}
+	if h.netlink, err = netlink.NewHandle(); err != nil {
 		return nil, fmt.Errorf("failed to open netlink: %w", err)
 	}
-	h := &Host{
-		mark: aliasPrefix + o.Mark, logf: o.Logf, netlink: nl,
-		links: make(chan []config.Link, 1), packets: make(chan host.Packet, 256), ending: make(chan struct{}),
-		ports: map[int]*port{}, made: map[string]made{}, fights: map[string]*patience{}, keeper: newKeeper(), left: make(chan struct{}), sysctls: newSysctls(o.Record, o.Kept, o.Logf), guard: newGuard(o),
-		own: newOwner(o),
-	}
-	if h.kernel, err = openKernel(); err != nil {
-		nl.Close()
-		return nil, err
-	}
-	if h.looks, err = openKernel(); err != nil {
-		nl.Close()
-		h.kernel.close()
-		return nil, err
+	undo = append(undo, h.netlink.Close)
+	for _, k := range []*kernel{&h.kernel, &h.looks} {
+		if *k, err = openKernel(); err != nil {
+			return nil, err
+		}
+		undo = append(undo, k.close)
 	}
 	h.unwatch = sync.OnceFunc(func() { close(h.left) })
 	h.guard.kernel, h.guard.protodown, h.own.kernel = h.kernel, h.kernel.protodown, h.kernel
@@ -105,41 +110,41 @@ func Open(o Options) (*Host, error) {
 		o.Warnf("kernelsim: %v", err)
 	}
 	if h.routes, err = newRoutes(o, h.guard.staysUp); err != nil {
-		nl.Close()
-		h.kernel.close()
-		h.looks.close()
 		return nil, err
 	}
+	undo = append(undo, h.routes.close)
 	if h.quiet, err = quietSockets(); err != nil {
-		nl.Close()
-		h.kernel.close()
-		h.looks.close()
-		h.routes.close()
 		return nil, err
 	}
+	undo = append(undo, func() { closeAll(h.quiet) })
 	if err := h.own.recall(); err != nil {
 		h.logf("linux: %v", err) // an older kernel
 	}
-	news, err := subscribeCarps()
-	if err != nil {
-		nl.Close()
-		h.kernel.close()
-		h.looks.close()
-		h.routes.close()
-		closeAll(h.quiet)
-		return nil, err
-	}
 	h.guard.amiss = h.keeper.suspect
+	return h, h.start(o.Gate != nil)
+}
+
+// start lets the watchers work. What they are told begins before there is a link.
+func (h *Host) start(gated bool) error {
+	carps, err := subscribeCarps()
+	if err != nil {
+		return err
+	}
+	if gated {
+		filters, err := subscribeFilters()
+		if err != nil {
+			carps.Close()
+			return err
+		}
+		h.watchers.Add(1)
+		go h.watchFilters(filters)
+	}
 	h.work.Add(1)
 	go func() { defer h.work.Done(); h.neighbours.work() }()
 	h.watchers.Add(2)
 	go h.watch()
-	go h.watchCarps(news)
-	if o.Gate != nil {
-		h.watchers.Add(1)
-		go h.watchFilters()
-	}
-	return h, nil
+	go h.watchCarps(carps)
+	return nil
 }
 
 // Links tells the host's own interfaces.

@@ -231,7 +231,12 @@ func (h *Host) watchCarps(news *nl.NetlinkSocket) {
 const rtnlgrpIPv6Netconf = 25
 
 func subscribeCarps() (*nl.NetlinkSocket, error) {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_NETCONF, rtnlgrpIPv6Netconf)
+	return subscribe(unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_NETCONF, rtnlgrpIPv6Netconf)
+}
+
+// subscribe asks for the kernel's news of these groups.
+func subscribe(groups ...uint) (*nl.NetlinkSocket, error) {
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
 	if err != nil {
 		return nil, fmt.Errorf("failed to subscribe: %w", err)
 	}
