@@ -46,6 +46,9 @@ const (
 	provesFor  = time.Second            // it has to do well for so long, once it serves, until the spare is sent away
 	proofEvery = 100 * time.Millisecond // it is looked at so often at least
 	reserveMax = 200 * time.Millisecond // it has to renew the longest leases before only this is left: the spare needs some hundredths of a second
+
+	proofLate  = 10 * time.Millisecond // where this process itself looks so late, the whole host may have stood still,
+	proofGrace = 5 * time.Millisecond  // and the engine gets a moment to renew
 )
 
 // exchange begins one, or remembers that one is wanted, where another is under way or no engine serves yet.
@@ -170,8 +173,13 @@ func (s *supervisor) charge(e *engineProcess) {
 	e.isNew = true
 	s.letGo(e)
 	if s.tries(e) {
-		s.proof.Reset(0)
+		s.proveIn(0)
 	}
+}
+
+func (s *supervisor) proveIn(d time.Duration) {
+	s.provesAt = now() + engine.Instant(d)
+	s.proof.Reset(d)
 }
 
 // tries reports whether an engine in charge has to prove itself.
@@ -182,11 +190,15 @@ func (s *supervisor) prove(at engine.Instant) {
 	if s.current == nil || !s.tries(s.current) {
 		return
 	}
+	late := time.Duration(at - s.provesAt)
 	next := at + engine.Instant(proofEvery)
 	for _, e := range s.keeps.Masters() {
 		latest := e.Until - reserve(e)
 		switch {
 		case e.Until <= at: // nothing can be saved
+		case latest <= at && late >= proofLate:
+			s.proveIn(proofGrace)
+			return
 		case latest <= at:
 			s.current.fail("it does not go on")
 			return
@@ -194,7 +206,7 @@ func (s *supervisor) prove(at engine.Instant) {
 			next = min(next, latest)
 		}
 	}
-	s.proof.Reset(time.Duration(next - at))
+	s.proveIn(time.Duration(next - at))
 }
 
 // trust sends the spare away once a new engine has done well for long enough. One without masters has no leases to renew, and one whose leases ran

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"carp/libcarp/engine"
 	"carp/libcarp/record"
 	"carp/libcarp/statedir"
 )
@@ -97,6 +98,52 @@ func TestReapedBeforeItLeft(t *testing.T) {
 			t.Errorf("%q first: old %v, current %v, %d are unreaped", first, s.old, s.current, s.unreaped)
 		}
 		s.logs.close()
+	}
+}
+
+// A new engine that lets a lease run low is ended; where the supervisor itself looks late, as both do on a host that stood still, not before it had a moment.
+func TestProve(t *testing.T) {
+	file, err := newMemory("kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := heldFor(t, newLogger(linesTo(&bytes.Buffer{})))
+	defer s.logs.close()
+	if s.keeps, err = record.Init(file); err != nil {
+		t.Fatal(err)
+	}
+	const second = engine.Instant(time.Second)
+	w, start := s.keeps.Write(nil), now()
+	kept := &engine.Kept{Carp: "carp0", VHID: 1, State: engine.Master}
+	w.Keep(kept)
+	w.Sent("carp0", 1, start, second, 0, 1, []byte("a bow-out"))
+	w.Keep(kept)
+	w.Until("carp0", start+3*second)
+	low := start + 3*second - engine.Instant(reserveMax)
+	for _, c := range []struct {
+		what string
+		late time.Duration
+		at   engine.Instant
+		ends bool
+	}{
+		{"fresh", 0, low - 1, false},
+		{"low", 0, low, true},
+		{"low, and a little late", proofLate - 1, low, true},
+		{"low, and late", proofLate, low, false},
+		{"fresh, and late", time.Second, low - 1, false},
+		{"too late", 0, start + 3*second, false},
+	} {
+		s.proof = stopped()
+		s.spare = &engineProcess{}
+		s.current = &engineProcess{process: &os.Process{Pid: 1 << 30}, isNew: true}
+		s.provesAt = c.at - engine.Instant(c.late)
+		s.prove(c.at)
+		if ends := s.current.failed != ""; ends != c.ends {
+			t.Errorf("%s: it is ended %t", c.what, ends)
+		}
+		if again := s.proof.Stop(); again == c.ends {
+			t.Errorf("%s: it is looked at again %t", c.what, again)
+		}
 	}
 }
 

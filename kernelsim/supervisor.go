@@ -88,8 +88,9 @@ type supervisor struct {
 	again    *time.Timer // start an engine again
 	tooLate  *time.Timer // the first lease of a dead engine has run out
 	patience *time.Timer // somebody in an exchange takes too long, or, when told to end, the wait for an engine does
-	proof    *time.Timer // look again whether a new engine in charge renews the leases
+	proof    *time.Timer // look again whether a new engine in charge renews the leases, at provesAt
 	proven   *time.Timer // it has done so for long enough
+	provesAt engine.Instant
 }
 
 // A shutter is the gate as the supervisor has it: it keeps it for the engines, and shuts it when one has died and none goes on.
