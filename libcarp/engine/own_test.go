@@ -131,3 +131,25 @@ func TestOwnMACIsToldAfterLocktime(t *testing.T) {
 		}
 	}
 }
+
+// A master that gives way to one whom it has just heard lets itself be heard, so that the winner tells its clients; with the virtual MAC nobody needs it.
+func TestOwnMACIsHeardBeforeItYields(t *testing.T) {
+	for lladdr, want := range map[string]string{
+		"lladdr 02:00:00:00:00:01": "advert 1/100/0, quiet, MASTER>BACKUP",
+		"":                         "quiet, MASTER>BACKUP",
+	} {
+		h := newHost(t, own0(1))
+		h.must("carp0 create carpdev em0 vhid 1 advskew 100 " + lladdr + " alias 192.168.1.10/24")
+		h.must("carp0 state master")
+		h.wait(5 * second)
+		h.hear(peer{base: 1, skew: 200, addrs: []string{"192.168.1.10"}})
+		h.want("carp0", Master)
+		if got := brief(h.last); got != "" {
+			t.Errorf("%q: a worse one: %s", lladdr, got)
+		}
+		h.hear(peer{base: 1, addrs: []string{"192.168.1.10"}})
+		if got := brief(h.last); got != want {
+			t.Errorf("%q: %s, want %s", lladdr, got, want)
+		}
+	}
+}

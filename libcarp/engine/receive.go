@@ -199,9 +199,17 @@ func (e *Engine) accept(n *node, ad *wire.Advert, p *Packet, now Instant) {
 		} else if (four || !e.hearsIPv4(n, now)) && n.tie.yields(n.carp.source(familyOf(p.Src)), p.Src, sealed) {
 			in = yield
 		}
+		if in == yield && n.carp.own {
+			e.lastWord(n, now)
+		}
 	}
 	e.feed(n, in, now, reason)
 }
+
+// lastWord advertises once more before a master gives way. After a partition it may have heard the winner before the winner heard it, who then would not
+// know that there are clients to tell: with the carpdev's own MAC they go on to ask this host. With the virtual MAC it is the other way round: they
+// need not be told, and an advert would send them here.
+func (e *Engine) lastWord(n *node, now Instant) { e.sendAdvert(n, now, false) }
 
 // hearsIPv4: a tie over IPv6 counts only when no IPv4 advert came for three intervals, lest one family says stay and
 // the other go.
