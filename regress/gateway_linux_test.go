@@ -67,7 +67,7 @@ func TestIPv6Gateway(t *testing.T) {
 		}
 		defer out.Close()
 		// What comes from the host into the switch.
-		dump := m.command("tcpdump", "-i", m.port, "-Q", "in", "-lnte", "icmp6 and ip6[40] == 134")
+		dump := m.command("tcpdump", "-i", m.port, "-Q", "in", "--immediate-mode", "-lnte", "icmp6 and ip6[40] == 134")
 		dump.Args[3] = l.sw
 		dump.Stdout = out
 		radvd := m.command("radvd", "-n", "-C", conf, "-p", conf+".pid", "-m", "stderr")
@@ -111,6 +111,7 @@ func TestIPv6Gateway(t *testing.T) {
 	a.must("ifconfig-carp -g carp carpdemote 50")
 	b.becomes("master", 5*time.Second)
 	a.becomes("backup", 5*time.Second)
+	time.Sleep(100 * time.Millisecond) // tcpdump has written what a has sent before
 	quiet := len(advertised(a))
 	works(b)
 	l.within(10*time.Second, "b's radvd advertises", func() bool { return len(advertised(b)) > 0 })
