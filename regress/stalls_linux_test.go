@@ -29,6 +29,7 @@ var stalls struct {
 
 // watchStalls measures until the process ends.
 func watchStalls() {
+	tick := unix.NsecToTimespec(int64(stallTick))
 	for cpu := range runtime.NumCPU() {
 		go func() {
 			runtime.LockOSThread()
@@ -37,7 +38,7 @@ func watchStalls() {
 			unix.SchedSetaffinity(0, &on) // where that is not permitted, it sees what stops all of them
 			for {
 				before := time.Now()
-				unix.Nanosleep(&unix.Timespec{Nsec: int64(stallTick)}, nil)
+				unix.Nanosleep(&tick, nil)
 				after := time.Now()
 				if late := after.Sub(before) - stallTick; late >= stallMin {
 					stalls.Lock()
