@@ -22,8 +22,8 @@ import (
 const (
 	// stallMin is how long the machine has to have stood still: half an interval of the fastest adverts, of which three are a fail-over.
 	stallMin = 45 * time.Millisecond
-	tries    = 2 // besides the first
-	most     = 8 // so many failures are no accident
+	tries    = 2  // besides the first
+	most     = 20 // so many failures are no accident
 )
 
 func main() {
