@@ -126,11 +126,11 @@ func TestProve(t *testing.T) {
 		at   engine.Instant
 		ends bool
 	}{
-		{"fresh", 0, low - 1, false},
+		{"fresh", 0, low - second, false},
 		{"low", 0, low, true},
 		{"low, and a little late", proofLate - 1, low, true},
 		{"low, and late", proofLate, low, false},
-		{"fresh, and late", time.Second, low - 1, false},
+		{"fresh, and late", time.Second, low - second, false},
 		{"too late", 0, start + 3*second, false},
 	} {
 		s.proof = stopped()
